@@ -1,0 +1,95 @@
+"""Write files so that a crash at any moment leaves the old content or the new, never half of it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fitwell.errors import DamagedError, StorageError
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "free some space, then `fitwell resume` the run"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space, then `fitwell resume` the run"),
+    errno.EROFS: ("the file system is read-only", "choose another folder with --runs or FITWELL_RUNS"),
+    errno.EACCES: ("permission was denied", "choose another folder with --runs or FITWELL_RUNS"),
+    errno.EPERM: ("permission was denied", "choose another folder with --runs or FITWELL_RUNS"),
+    errno.ENOTDIR: (
+        "a file stands where a folder should",
+        "choose another folder with --runs or FITWELL_RUNS",
+    ),
+    errno.EIO: ("the disk failed", "check the disk, then `fitwell resume` the run"),
+}
+
+
+@contextmanager
+def storage(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into a StorageError that names the path and the cure."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        reason, fix = _REASONS.get(error.errno or 0, (str(error), "check the folder"))
+        raise StorageError(f"can't write {path}: {reason}", "a folder that can be written", fix) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the system can (Windows can't open folders)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_durable(path: Path, content: bytes) -> None:
+    """Write and fsync a new file; it is not visible under a final name until its folder is renamed."""
+    with storage(path), open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace a file: temporary, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage(path):
+        try:
+            write_durable(temporary, content)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a file by this value as JSON."""
+    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=True) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        DamagedError: the file is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DamagedError(
+            f"{path} is damaged: {error}", "the JSON that fitwell wrote", "restore it, or train again"
+        ) from None
+
+
+def sha256(content: bytes | memoryview) -> str:
+    """The checksum that is kept beside every saved tensor file."""
+    return hashlib.sha256(content).hexdigest()

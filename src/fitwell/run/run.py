@@ -1,0 +1,108 @@
+"""Run: a view of one run directory. It reads numbers and texts; nothing here needs torch."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fitwell.errors import RunError
+from fitwell.plan import Plan
+from fitwell.run.events import read_events
+from fitwell.run.files import read_json, write_json
+
+SCHEMA = 1
+
+
+class Run:
+    """A training that was recorded.
+
+    Raises:
+        RunError: the folder holds no run.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not (self.path / "run.json").is_file():
+            raise RunError(f"{self.path} holds no run", "a folder with run.json", "see `fitwell runs`")
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """run.json as it is now: schema, state, times, versions, seed, parent, result."""
+        return dict(read_json(self.path / "run.json"))
+
+    def update(self, **values: Any) -> None:
+        """Replace values of run.json, atomically."""
+        write_json(self.path / "run.json", self.info | values)
+
+    @property
+    def state(self) -> str:
+        """One of running, done, failed, preempted."""
+        return str(self.info["state"])
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, with everything that was decided from the data."""
+        return Plan.from_json((self.path / "plan.json").read_text())
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What ``train --json`` prints: run, seconds, epochs, steps, parameters, metrics, verdict, findings.
+
+        Raises:
+            RunError: the run has not finished.
+        """
+        result = self.info.get("result")
+        if result is None:
+            raise RunError(
+                f"run {self.name} is {self.state}: it has no result yet",
+                "a finished run",
+                f"`fitwell resume {self.name}` trains it to its end",
+            )
+        return dict(result)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The final figures by name: ``train/loss``, ``val/accuracy``, ``test/accuracy``, ..."""
+        return dict(self.result["metrics"])
+
+    @property
+    def verdict(self) -> str:
+        """One word on how well it fits: see ``fitwell.verdict``."""
+        return str(self.result["verdict"])
+
+    @property
+    def events_path(self) -> Path:
+        """The event log."""
+        return self.path / "events.jsonl"
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """Confusion matrix and worst mistakes on held-out data; empty where there are none."""
+        path = self.path / "evaluation.json"
+        return dict(read_json(path)) if path.exists() else {}
+
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        """Every recorded event, oldest first (read once)."""
+        return list(read_events(self.events_path))
+
+    def curve(self, signal: str) -> list[tuple[float, float]]:
+        """The values of a signal as (epoch, value), oldest first; empty if it was not recorded."""
+        return [
+            (event["epoch"], event["signals"][signal])
+            for event in self.events
+            if event["signals"].get(signal) is not None
+        ]
+
+    def signals(self) -> list[str]:
+        """The names of all recorded signals."""
+        return sorted({name for event in self.events for name in event["signals"]})
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.state})"

@@ -84,32 +84,32 @@ class DataPlan:
     source: Annotated[Any, BeforeValidator(_source), PlainSerializer(str)] = Field(
         description="a name (digits, mnist …), a file, a folder, or data in memory"
     )
-    target: str | None = Field(None, description="the column to predict; by default the last one")
+    target: str | None = Field(default=None, description="the column to predict; by default the last one")
     task: Literal["auto", "classes", "number", "none"] = Field(
-        "auto", description="found from the values of the target"
+        default="auto", description="found from the values of the target"
     )
     validation: Share | Count | Auto = Field(
-        "auto", description="decides when to stop and which weights to keep; never trained on"
+        default="auto", description="decides when to stop and which weights to keep; never trained on"
     )
-    test: Share | Count | Auto = Field("auto", description="measured once, at the end")
-    group: str | None = Field(None, description="rows with the same value here stay in one part")
-    time: str | None = Field(None, description="the past trains, the future tests, by this column")
+    test: Share | Count | Auto = Field(default="auto", description="measured once, at the end")
+    group: str | None = Field(default=None, description="rows with the same value here stay in one part")
+    time: str | None = Field(default=None, description="the past trains, the future tests, by this column")
 
 
 @part
 class ModelPlan:
     """Which family of models, and how large."""
 
-    family: str = Field("auto", description="cnn for images, mlp for everything else")
+    family: str = Field(default="auto", description="cnn for images, mlp for everything else")
     hidden: tuple[Count, ...] | Auto = Field(
-        "auto", description="units of each hidden layer (channels of each stage in a cnn)"
+        default="auto", description="units of each hidden layer (channels of each stage in a cnn)"
     )
     activation: Literal["auto", "relu", "gelu", "silu", "elu", "leaky_relu", "tanh", "sigmoid"] = Field(
-        "auto", description="relu: cheap, and its gradient does not vanish"
+        default="auto", description="relu: cheap, and its gradient does not vanish"
     )
-    norm: Literal["auto", "none", "batch", "layer"] = Field("auto", description="batch in a cnn")
-    dropout: Share | Auto = Field("auto", description="some for small data, where memorising is easy")
-    cd_steps: Count = Field(1, description="Gibbs steps of contrastive divergence (rbm)")
+    norm: Literal["auto", "none", "batch", "layer"] = Field(default="auto", description="batch in a cnn")
+    dropout: Share | Auto = Field(default="auto", description="some for small data, where memorising is easy")
+    cd_steps: Count = Field(default=1, description="Gibbs steps of contrastive divergence (rbm)")
 
 
 @part
@@ -117,21 +117,21 @@ class LossPlan:
     """What is minimised."""
 
     function: Literal["auto", "cross-entropy", "bce", "mse", "mae", "huber"] = Field(
-        "auto", description="cross-entropy for classes, bce for two, mse for numbers"
+        default="auto", description="cross-entropy for classes, bce for two, mse for numbers"
     )
-    class_weights: bool = Field(False, description="weight classes by 1 / their frequency")
-    label_smoothing: Share = Field(0.0, description="share of the target spread over all classes")
+    class_weights: bool = Field(default=False, description="weight classes by 1 / their frequency")
+    label_smoothing: Share = Field(default=0.0, description="share of the target spread over all classes")
 
 
 @part
 class OptimizerPlan:
     """How the weights are moved."""
 
-    algorithm: str = Field("adamw", description="adaptive, with decay apart from the gradient")
-    lr: Positive | Auto = Field("auto", description="found by the learning-rate finder")
-    momentum: Share = Field(0.9, description="of sgd and rmsprop")
+    algorithm: str = Field(default="adamw", description="adaptive, with decay apart from the gradient")
+    lr: Positive | Auto = Field(default="auto", description="found by the learning-rate finder")
+    momentum: Share = Field(default=0.9, description="of sgd and rmsprop")
     weight_decay: NonNegative | Auto = Field(
-        "auto", description="pulls weights to zero; never norms and biases"
+        default="auto", description="pulls weights to zero; never norms and biases"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="further arguments of the algorithm")
 
@@ -141,14 +141,14 @@ class SchedulePlan:
     """How the learning rate changes over the training."""
 
     shape: Literal["one-cycle", "cosine", "constant", "step", "exponential", "plateau"] = Field(
-        "one-cycle", description="high rates in the middle, fine steps at the end"
+        default="one-cycle", description="high rates in the middle, fine steps at the end"
     )
-    warmup: Share | Auto = Field("auto", description="share of the steps in which the rate rises")
+    warmup: Share | Auto = Field(default="auto", description="share of the steps in which the rate rises")
     decay: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.1, description="factor of step, exponential (each third of the training) and plateau"
+        default=0.1, description="factor of step, exponential (each third of the training) and plateau"
     )
     plateau_patience: Count = Field(
-        3, description="epochs without improvement before plateau lowers the rate"
+        default=3, description="epochs without improvement before plateau lowers the rate"
     )
 
 
@@ -159,11 +159,13 @@ Augmentation = Literal["shift", "flip", "rotate", "color"]
 class RegularizationPlan:
     """What keeps the model from memorising, beside dropout and weight decay."""
 
-    augment: tuple[Augmentation, ...] | Auto = Field("auto", description="new views of each image")
-    mixup: NonNegative = Field(0.0, description="alpha of the Beta distribution that mixes pairs of samples")
-    clip: Positive | None = Field(None, description="largest norm of the gradient")
+    augment: tuple[Augmentation, ...] | Auto = Field(default="auto", description="new views of each image")
+    mixup: NonNegative = Field(
+        default=0.0, description="alpha of the Beta distribution that mixes pairs of samples"
+    )
+    clip: Positive | None = Field(default=None, description="largest norm of the gradient")
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="evaluate an exponential moving average of the weights with this decay"
+        default=None, description="evaluate an exponential moving average of the weights with this decay"
     )
 
 
@@ -171,9 +173,13 @@ class RegularizationPlan:
 class StoppingPlan:
     """When the training ends."""
 
-    epochs: Count | Auto = Field("auto", description="passes over the training part")
-    patience: Count | Auto | None = Field("auto", description="epochs without improvement before it stops")
-    min_delta: NonNegative = Field(0.0, description="what counts as an improvement of the validation loss")
+    epochs: Count | Auto = Field(default="auto", description="passes over the training part")
+    patience: Count | Auto | None = Field(
+        default="auto", description="epochs without improvement before it stops"
+    )
+    min_delta: NonNegative = Field(
+        default=0.0, description="what counts as an improvement of the validation loss"
+    )
 
 
 def _given_by_first_field(cls: type[Any]) -> BeforeValidator:
@@ -199,13 +205,19 @@ class Plan:
     schedule: Annotated[SchedulePlan, _given_by_first_field(SchedulePlan)] = SchedulePlan()
     regularization: RegularizationPlan = RegularizationPlan()
     stopping: Annotated[StoppingPlan, _given_by_first_field(StoppingPlan)] = StoppingPlan()
-    batch_size: Count | Auto = Field("auto", description="samples a step; fewer steps when larger")
-    accumulate: Count = Field(1, description="batches whose gradients are averaged into one step")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of every random draw")
-    device: str = Field("auto", description="cuda, then mps, then cpu")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is faster where the device has it")
-    threads: Count | Auto = Field("auto", description="of the CPU; measured, for two can be slower than one")
-    deterministic: bool = Field(False, description="refuse operations whose result may vary between runs")
+    batch_size: Count | Auto = Field(default="auto", description="samples a step; fewer steps when larger")
+    accumulate: Count = Field(default=1, description="batches whose gradients are averaged into one step")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(default=0, description="of every random draw")
+    device: str = Field(default="auto", description="cuda, then mps, then cpu")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="bf16 is faster where the device has it"
+    )
+    threads: Count | Auto = Field(
+        default="auto", description="of the CPU; measured, for two can be slower than one"
+    )
+    deterministic: bool = Field(
+        default=False, description="refuse operations whose result may vary between runs"
+    )
 
     def to_json(self) -> str:
         """The plan as JSON text, which ``Plan.from_json`` reads back."""

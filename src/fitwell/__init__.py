@@ -1,3 +1,36 @@
-"""fitwell trains neural networks that fit well, and can say why when they don't."""
+"""fitwell trains neural networks that fit well, and can say why when they don't.
+
+    run = fitwell.fit(fitwell.Plan(data="digits"))
+    run.metrics; run.model; run.predict(X); run.figure(); run.report()
+
+Importing fitwell costs nothing: torch is imported by the first verb.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fitwell.errors import FitwellError
+    from fitwell.fitting import FittedRun, fit, resume
+    from fitwell.plan import Plan
+    from fitwell.run import Run, find_run, list_runs
 
 __version__ = "0.1.0"
+__all__ = ["FittedRun", "FitwellError", "Plan", "Run", "find_run", "fit", "list_runs", "resume"]
+
+_HOMES = {
+    "FittedRun": "fitting", "FitwellError": "errors", "Plan": "plan", "Run": "run", "find_run": "run",
+    "fit": "fitting", "list_runs": "run", "resume": "fitting",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fitwell' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"fitwell.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

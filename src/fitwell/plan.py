@@ -13,7 +13,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, dataclass_transform
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -218,6 +218,27 @@ class Plan:
     deterministic: bool = Field(
         default=False, description="refuse operations whose result may vary between runs"
     )
+
+    if TYPE_CHECKING:
+        # What each part may be given as; a type checker can't see through the validators.
+        def __init__(  # noqa: PLR0913 - one for each part
+            self,
+            *,
+            data: Any,
+            model: ModelPlan | str = ...,
+            loss: LossPlan | str = ...,
+            optimizer: OptimizerPlan | str = ...,
+            schedule: SchedulePlan | str = ...,
+            regularization: RegularizationPlan = ...,
+            stopping: StoppingPlan | int = ...,
+            batch_size: int | Auto = ...,
+            accumulate: int = ...,
+            seed: int = ...,
+            device: str = ...,
+            precision: str = ...,
+            threads: int | Auto = ...,
+            deterministic: bool = ...,
+        ) -> None: ...
 
     def to_json(self) -> str:
         """The plan as JSON text, which ``Plan.from_json`` reads back."""

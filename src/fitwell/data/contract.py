@@ -107,6 +107,7 @@ class Data:
     shape: Shape
     encoder: dict[str, Any]  # {"encoding": name, "state": what fit learned}
     structured: bool
+    target_name: str | None = None  # the column or key that was chosen
     notes: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     fingerprint: str = ""  # SHA-256 of all fields

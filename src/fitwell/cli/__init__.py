@@ -1,0 +1,74 @@
+"""The command line: one command a file, each a function called ``command``.
+
+Exit codes: 0; 1 failed; 2 usage; 75 stopped by SIGTERM with everything saved; 130 by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import typer
+
+from fitwell.discovery import members
+from fitwell.errors import FitwellError, PlanError, Preempted
+
+FAILED, USAGE, PREEMPTED, INTERRUPTED = 1, 2, 75, 130
+
+
+def main() -> None:
+    """Run a command and exit with its code; a user's mistake is told in three lines, without a traceback."""
+    application()(prog_name="fitwell")
+
+
+def application() -> typer.Typer:
+    """The commands that are found in this folder."""
+    app = typer.Typer(
+        help="Train neural networks that fit well, and say why when they don't.",
+        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    )  # fmt: skip
+
+    @app.callback(invoke_without_command=True)
+    def version(
+        version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+    ) -> None:
+        if version:
+            from fitwell import __version__
+
+            typer.echo(__version__)
+            raise typer.Exit
+
+    for name, command in members("fitwell.cli", "command").items():
+        app.command(name)(_exiting(command))
+    return app
+
+
+def _exiting(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with its failures turned into messages and exit codes."""
+
+    @functools.wraps(command)
+    def exiting(*args: object, **kwargs: object) -> None:
+        try:
+            command(*args, **kwargs)
+        except FitwellError as error:
+            sys.exit(_tell(error))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # The reader of our output went away (`fitwell runs | head`): nobody is left to tell.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(FAILED)
+
+    return exiting
+
+
+def _tell(error: FitwellError) -> int:
+    from fitwell.views.console import error as show_error
+
+    show_error(error)
+    if isinstance(error, Preempted):
+        return INTERRUPTED if error.signal == signal.SIGINT else PREEMPTED
+    return USAGE if isinstance(error, PlanError) else FAILED

@@ -1,0 +1,39 @@
+"""``fitwell predict RUN DATA``: what a trained model says of new data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fitwell.cli.options import JsonOption, RunsOption
+
+
+def command(
+    run: Annotated[str, typer.Argument(help="Path or name of a run, or `last`.", metavar="RUN")],
+    data: Annotated[str, typer.Argument(help="New data of the kind trained on.", metavar="DATA")],
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file to write; by default stdout.", metavar="FILE")
+    ] = None,
+    runs: RunsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Predict: a line a sample, with the probability of each class."""
+    from fitwell.fitting import FittedRun
+    from fitwell.run import find_run
+    from fitwell.run.files import write_atomic
+
+    table, scores = FittedRun(find_run(run, runs).path).predictions(data)
+    text = table.to_csv(index=False)
+    if out:
+        write_atomic(out, text.encode())
+    if json_output:
+        told = {"predictions": str(out) if out else table.to_dict(orient="records"), "metrics": scores}
+        typer.echo(json.dumps(told))
+    elif out:
+        figures = "".join(f", {name} {value:.4f}" for name, value in scores.items())
+        typer.echo(f"{len(table):,} predictions in {out}{figures}")
+    else:
+        typer.echo(text, nl=False)

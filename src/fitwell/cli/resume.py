@@ -1,0 +1,31 @@
+"""``fitwell resume RUN``: go on where a training was stopped."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from fitwell.cli.options import JsonOption, RunsOption
+
+
+def command(
+    run: Annotated[str, typer.Argument(help="Path or name of a run, or `last`.", metavar="RUN")],
+    runs: RunsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Go on with a training that was stopped or killed, to the very result it would have had."""
+    from fitwell.fitting import resume
+    from fitwell.views.console import Progress, summary
+
+    progress = Progress(sys.stderr if json_output else sys.stdout)
+    try:
+        done = resume(run, runs=runs, observer=progress)
+    finally:
+        progress.end()
+    for line in summary(done):
+        progress.say(line)
+    if json_output:
+        typer.echo(json.dumps(done.result))

@@ -1,0 +1,161 @@
+"""From raw data to tensors: read, describe the target, divide, learn the encoding from the training part.
+
+A kind of data is a file here with a ``KIND``; a way to turn samples into tensors is a file in ``encoding/``
+with an ``ENCODING``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+
+from fitwell.data.contract import Data, Encoding, Kind, Samples, Split
+from fitwell.data.splitting import split
+from fitwell.data.targets import encode_target, fit_target
+from fitwell.discovery import members
+from fitwell.errors import DataError
+from fitwell.plan import DataPlan, Memory
+from fitwell.shape import Fields, Shape, Target
+
+
+def load(plan: DataPlan, seed: int = 0, supervised: bool = True) -> Data:
+    """Read a plan's data and make it ready for training.
+
+    Args:
+        plan: where the data is and how it is divided.
+        seed: of the division.
+        supervised: False leaves the target out, for families that need none.
+
+    Raises:
+        DataError: the data can't be read or learned from; it names file, column and row.
+    """
+    samples = read(plan)
+    if not samples.count:
+        raise DataError(f"{plan.source} holds no samples", "at least a few samples", "check the source")
+    task = plan.task if supervised else "none"
+    stratify, everyone = None, np.arange(samples.count)
+    if samples.target is not None and task != "none":
+        whole, _ = fit_target(samples.target, samples.target_names, task, everyone)
+        if whole.kind in ("classes", "binary"):
+            stratify = encode_target(whole, samples.target).numpy().astype(np.int64).ravel()
+    elif supervised and task != "none":
+        raise DataError(
+            f"{plan.source} has no target", "a target for each sample", "add y, or train --model autoencoder"
+        )
+    train_rows, validation_rows, test_rows = split(samples, plan, seed, stratify)
+    target, said = fit_target(
+        samples.target if task != "none" else None,
+        samples.target_names,
+        task,
+        train_rows if stratify is None else everyone,
+    )
+    encoder, fields, shape = _encode_new(samples, train_rows, target)
+    if target.kind != "none" and samples.target is not None:
+        fields["y"] = encode_target(target, samples.target)
+    parts = [Split(fields, torch.from_numpy(rows)) for rows in (train_rows, validation_rows, test_rows)]
+    train, validation, test = (part if len(part) else None for part in parts)
+    if train is None:
+        raise DataError(
+            "no samples are left to train on", "a training part", "make --validation and --test smaller"
+        )
+    return Data(
+        train=train, validation=validation, test=test, shape=shape, encoder=encoder,
+        structured=samples.structured,
+        target_name=samples.target_names[0] if target.kind != "none" else None, notes=(*samples.notes, *said, *encoder["state"].get("notes", ())),
+        rows=samples.rows, fingerprint=fingerprint(fields),
+    )  # fmt: skip
+
+
+def read(plan: DataPlan, like: Shape | None = None) -> Samples:
+    """Raw samples of a source; with ``like``, new data for a model of that shape.
+
+    Raises:
+        DataError: no kind of data recognises the source, or it can't be read.
+    """
+    kinds: dict[str, Kind] = members("fitwell.data", "KIND")
+    for kind in kinds.values():
+        if kind.recognises(plan.source):
+            return kind.read(plan, like)
+    if isinstance(plan.source, Memory):
+        what = f"{type(plan.source.value).__name__} is no data that fitwell can read"
+    elif plan.source == "memory":
+        what = "the data of this plan lived in memory"
+    else:
+        what = f"{plan.source!r} is neither a data set nor a file or folder here"
+    raise DataError(
+        what,
+        f"a name ({', '.join(NAMES)}), a table (.csv, .tsv, .parquet), arrays (.npz), a folder of images, "
+        "or (X, y) or a DataFrame in Python",
+        "check the spelling and the path; in Python pass the data again as `data=`",
+    )
+
+
+NAMES = ("digits", "iris", "wine", "breast_cancer", "diabetes", "mnist", "fashion_mnist")
+
+
+def encode(encoder: dict[str, Any], samples: Samples) -> Fields:
+    """The input fields of new samples, by what was learned from the training part.
+
+    Raises:
+        DataError: the samples are of another form than those trained on.
+    """
+    encoding: Encoding = members("fitwell.data.encoding", "ENCODING")[encoder["encoding"]]
+    if not encoding.accepts(samples.raw):
+        raise DataError(
+            f"the new data is {_describe(samples.raw)}",
+            f"data like that trained on ({encoder['encoding']})",
+            "give data of the same kind as for training",
+        )
+    return encoding.encode(encoder["state"], samples.raw)
+
+
+def _encode_new(
+    samples: Samples, train_rows: np.ndarray, target: Target
+) -> tuple[dict[str, Any], Fields, Shape]:
+    encodings: dict[str, Encoding] = members("fitwell.data.encoding", "ENCODING")
+    for name, encoding in encodings.items():
+        if encoding.accepts(samples.raw):
+            state = encoding.fit(samples.raw, train_rows)
+            shape = Shape(inputs=encoding.inputs(state), target=target)
+            return {"encoding": name, "state": state}, encoding.encode(state, samples.raw), shape
+    raise DataError(
+        f"{_describe(samples.raw)} can't be turned into tensors",
+        "numbers (N, F), images (N, H, W) or (N, C, H, W), or a table",
+        "change the shape or the type of the data",
+    )
+
+
+def _describe(raw: Any) -> str:
+    if hasattr(raw, "shape"):
+        return f"a {type(raw).__name__} of shape {tuple(raw.shape)} and type {getattr(raw, 'dtype', 'mixed')}"
+    return f"a {type(raw).__name__}"
+
+
+def fingerprint(fields: Fields) -> str:
+    """SHA-256 over all values: resuming checks that the data is still the same."""
+    digest = hashlib.sha256()
+    for name, values in fields.items():
+        digest.update(f"{name} {tuple(values.shape)} {values.dtype}".encode())
+        digest.update(values.contiguous().numpy().view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def to_device(data: Data, device: torch.device) -> Data:
+    """The same data on a device, still as one shared copy."""
+    if data.train.index.device == device:
+        return data
+    fields = {name: values.to(device) for name, values in data.train.fields.items()}
+
+    def moved(part: Split | None) -> Split | None:
+        return None if part is None else Split(fields, part.index.to(device))
+
+    return dataclasses.replace(
+        data,
+        train=Split(fields, data.train.index.to(device)),
+        validation=moved(data.validation),
+        test=moved(data.test),
+    )

@@ -1,0 +1,283 @@
+"""fit(plan) -> Run: the verb that the rest serves, and the run as its user sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from fitwell import data as datasets
+from fitwell.data.contract import Data, Samples
+from fitwell.data.targets import encode_target
+from fitwell.errors import DataError, FitwellError, Preempted, RunError
+from fitwell.plan import Plan
+from fitwell.run import Run, create_run, find_run
+from fitwell.training import checkpoint
+from fitwell.training.artifact import Fitted, load_model
+from fitwell.training.conclude import conclude
+from fitwell.training.evaluation import metrics as metrics_of
+from fitwell.training.evaluation import probabilities
+from fitwell.training.forecast import Forecast, forecast
+from fitwell.training.interrupts import Interrupts, noted
+from fitwell.training.job import Job
+from fitwell.training.learning_rate import FALLBACK, RangeTest, find_learning_rate
+from fitwell.training.loop import train
+from fitwell.training.observer import Observer, Quiet
+from fitwell.training.prepare import load, prepare
+from fitwell.training.recording import RunRecorder
+from fitwell.training.threads import threads
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+class FittedRun(Run):
+    """A finished run with its model."""
+
+    @cached_property
+    def fitted(self) -> Fitted:
+        """The trained model with what it needs to read new data."""
+        return load_model(self.path / "model")
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The trained module, in evaluation mode, on the CPU."""
+        return self.fitted.model
+
+    def predict(self, data: Any) -> np.ndarray:
+        """Class names (n,), numbers (n,) or (n, K) in the target's units, or reconstructions (n, ...).
+
+        Args:
+            data: a path, an array or a DataFrame like those trained on; a target in it is not looked at.
+
+        Raises:
+            DataError: the data is not like that trained on.
+        """
+        frame_outputs = self._outputs(data)[0]
+        return _answers(frame_outputs, self.fitted)
+
+    def predict_proba(self, data: Any) -> np.ndarray:
+        """Probabilities (n, number of classes), in the order of ``run.classes``."""
+        if self.fitted.shape.target.kind not in ("classes", "binary"):
+            raise RunError(f"run {self.name} predicts no classes", "a classifier", "call predict")
+        chances: np.ndarray = probabilities(self._outputs(data)[0], self.fitted.shape.target).numpy()
+        return chances
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty for numbers."""
+        target = self.fitted.shape.target
+        return target.names if target.kind in ("classes", "binary") else ()
+
+    def predictions(self, data: Any) -> tuple[pd.DataFrame, dict[str, float]]:
+        """Predictions as a table, with each class's probability, and the metrics if the data has a target."""
+        import pandas as pd
+
+        outputs, samples = self._outputs(data)
+        target = self.fitted.shape.target
+        answers = _answers(outputs, self.fitted)
+        columns: dict[str, Any] = {"sample": list(samples.rows)} if samples.rows else {}
+        if answers.ndim == 1:
+            columns["prediction"] = answers
+        else:
+            flat = answers.reshape(len(answers), -1)
+            columns |= {f"prediction {i}": flat[:, i] for i in range(flat.shape[1])}
+        if target.kind in ("classes", "binary"):
+            chances = probabilities(outputs, target).numpy()
+            columns |= {f"p({name})": chances[:, i] for i, name in enumerate(target.names)}
+        scores: dict[str, float] = {}
+        if samples.target is not None and target.kind != "none":
+            y = encode_target(target, samples.target)
+            scores = {name: float(value) for name, value in metrics_of(outputs, y, target).items()}
+        return pd.DataFrame(columns), scores
+
+    def _outputs(self, data: Any) -> tuple[torch.Tensor, Samples]:
+        plan = self.plan.change(source=data).data
+        samples = datasets.read(plan, self.fitted.shape)
+        return self.fitted.outputs(samples), samples
+
+    def figure(self) -> Figure:
+        """Loss, metric and learning rate over the epochs."""
+        from fitwell.views.figures import history
+
+        return history(self)
+
+    def report(self) -> Path:
+        """Write ``report.html``, a page that stands by itself, and return its path."""
+        from fitwell.views.report import write_report
+
+        return write_report(self)
+
+
+def _answers(outputs: torch.Tensor, fitted: Fitted) -> np.ndarray:
+    target = fitted.shape.target
+    if target.kind in ("classes", "binary"):
+        names: np.ndarray = np.array(target.names)[probabilities(outputs, target).argmax(1).numpy()]
+        return names
+    if target.kind == "number":
+        numbers: np.ndarray = outputs.double().numpy() * np.array(target.std) + np.array(target.mean)
+        return numbers[:, 0] if numbers.shape[1] == 1 else numbers
+    reconstructions: np.ndarray = outputs.numpy()
+    return reconstructions
+
+
+def fit(plan: Plan, *, runs: str | Path | None = None, observer: Observer | None = None) -> FittedRun:
+    """Train a plan, record the run, and return it.
+
+    Args:
+        plan: what to train: ``Plan(data="digits")`` is enough.
+        runs: the folder of runs; by default FITWELL_RUNS, else ``runs`` here.
+        observer: is shown the progress.
+
+    Raises:
+        FitwellError: the plan or the data can't be used, the disk refuses, the loss diverges. A run that had
+            begun can be resumed.
+    """
+    observer = observer or Quiet()
+    with _process_kept(), noted() as interrupts:
+        data = load(plan)
+        job, reasons = prepare(plan, data, observer.say)
+        run = create_run(job.plan, _slug(plan), runs)
+        run.update(reasons=reasons, notes=list(data.notes), fingerprint=data.fingerprint)
+        with _recorded(run, job, observer, interrupts) as recorder:
+            train(job, recorder)
+    return FittedRun(run.path)
+
+
+def resume(
+    name: str | Path,
+    *,
+    data: Any = None,
+    runs: str | Path | None = None,
+    observer: Observer | None = None,
+) -> FittedRun:
+    """Go on with a run that was stopped or killed, to the very result it would have had.
+
+    Args:
+        name: the run's path or name, or ``last``.
+        data: the same data again, if it lived in memory.
+        runs: the folder of runs.
+        observer: is shown the progress.
+
+    Raises:
+        DataError: the data is not what it was.
+        DamagedError: a checkpoint was changed.
+    """
+    observer = observer or Quiet()
+    run = find_run(str(name), runs)
+    if run.state == "done":
+        observer.say(f"run {run.name} is done already")
+        return FittedRun(run.path)
+    plan = run.plan if data is None else run.plan.change(source=data)
+    with _process_kept(), noted() as interrupts:
+        loaded = load(plan)
+        _check_same(run, loaded)
+        job, _ = prepare(plan, loaded, observer.say)
+        run.update(state="running")
+        with _recorded(run, job, observer, interrupts) as recorder:
+            train(job, recorder)
+    return FittedRun(run.path)
+
+
+def foresee(plan: Plan) -> tuple[Plan, dict[str, str], Forecast]:
+    """What ``fit`` would do: the plan with everything decided, the reasons, iterations and memory."""
+    with _process_kept():
+        job, reasons = prepare(plan, load(plan))
+        return job.plan, reasons, forecast(job)
+
+
+def explore_rates(plan: Plan) -> RangeTest:
+    """The learning-rate finder on a plan's data and model; nothing is recorded."""
+    with _process_kept():
+        job, _ = prepare(plan.change(lr=FALLBACK), load(plan))
+        return find_learning_rate(job)
+
+
+@contextmanager
+def _process_kept() -> Iterator[None]:
+    """Leave the caller's random stream, thread count and determinism as they were."""
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=devices), threads(torch.get_num_threads()):
+        strict = torch.are_deterministic_algorithms_enabled()
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(strict)
+
+
+@contextmanager
+def _recorded(run: Run, job: Job, observer: Observer, interrupts: Interrupts) -> Iterator[RunRecorder]:
+    """Record what the block trains: from the last checkpoint if there is one, to the finished run."""
+    torch.use_deterministic_algorithms(job.plan.deterministic)
+    try:
+        state = checkpoint.load(job, run.path / "checkpoints")
+        recorder = RunRecorder(run, job, observer, interrupts, state)
+        observer.begin(_introduction(run, job))
+        yield recorder
+        recorder.save(job)
+        observer.end()
+        conclude(job, run, observer, recorder.seconds)
+        _draw(run)
+    except Preempted:
+        run.update(state="preempted")
+        raise
+    except BaseException as error:
+        # The disk may be what failed: then the state can't be written either, and the error matters more.
+        with suppress(FitwellError):
+            run.update(state="failed", error=str(error), finished=time.time())
+        raise
+
+
+def _draw(run: Run) -> None:
+    from fitwell.views.figures import confusion, history, predictions, save
+    from fitwell.views.report import write_report
+
+    finished = Run(run.path)
+    pictures = {"training_history": history, "confusion": confusion, "predictions": predictions}
+    for name, draw in pictures.items():
+        figure = draw(finished)
+        if figure is not None:
+            save(figure, run.path / f"{name}.png")
+    write_report(finished)
+
+
+def _introduction(run: Run, job: Job) -> dict[str, Any]:
+    foreseen = forecast(job)
+    return {
+        "run": run.path,
+        "data": run.info.get("data"),
+        "family": job.plan.model.family,
+        "hidden": job.plan.model.hidden,
+        "parameters": foreseen.parameters,
+        "memory": foreseen.memory,
+        "samples": {name: len(part) for name, part in job.data.parts.items()},
+        "batch_size": job.plan.batch_size,
+        "batches": foreseen.iterations.batches_per_epoch,
+        "steps": foreseen.iterations.steps,
+        "epochs": job.epochs,
+        "lr": job.plan.optimizer.lr,
+        "device": job.plan.device,
+        "threads": job.plan.threads,
+        "notes": list(job.data.notes),
+        "done": job.step,
+    }
+
+
+def _check_same(run: Run, data: Data) -> None:
+    if run.info.get("fingerprint") != data.fingerprint:
+        raise DataError(
+            f"the data of run {run.name} is not what it was when the run began",
+            "the very same data, or the result would not be the same",
+            "restore the data, or train anew with `fitwell train`",
+        )
+
+
+def _slug(plan: Plan) -> str:
+    return str(plan.data.source) if isinstance(plan.data.source, str) else "memory"

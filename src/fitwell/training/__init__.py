@@ -1,0 +1,1 @@
+"""The training itself: in memory, or recorded in a run directory from which it can be resumed."""

@@ -1,0 +1,100 @@
+"""The end of a training: the best weights, the figures of every part, the verdict, the saved model."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from fitwell.models import parameter_count
+from fitwell.run import Run
+from fitwell.run.files import write_json
+from fitwell.training.artifact import Fitted, save_model
+from fitwell.training.baseline import suits, train_baseline
+from fitwell.training.evaluation import main_metric, measure, outputs_of
+from fitwell.training.held_out import further_figures, held_out
+from fitwell.training.job import Job
+from fitwell.training.observer import Observer
+from fitwell.training.prepare import class_counts
+from fitwell.verdict import Evidence, Verdict, best_of, judge
+
+SCHEMA = 1
+
+
+def final_figures(job: Job) -> dict[str, float]:
+    """Loss and metrics of every part for the weights that were kept: ``test/accuracy``, ..."""
+    figures: dict[str, float] = {}
+    target = job.data.shape.target
+    for name, part in job.data.parts.items():
+        found = measure(job.family, job.model, part, target)
+        if target.kind != "none" and name != "train":
+            outputs = outputs_of(job.family, job.model, part).cpu()
+            found |= further_figures(outputs, part.fields["y"].index_select(0, part.index).cpu(), target)
+        figures |= {f"{name}/{metric}": value for metric, value in found.items()}
+    return figures
+
+
+def conclude(job: Job, run: Run, observer: Observer, seconds: float) -> None:
+    """Measure, judge and save a job whose last epoch is over; the run is done afterwards."""
+    started = time.monotonic()
+    job.restore_best()
+    metrics = final_figures(job)
+    if suits(job.data):
+        observer.say("training gradient boosting on the same parts, to compare")
+        baseline = train_baseline(job.data, job.plan.seed)
+        metrics |= {f"baseline/{name}": value for name, value in baseline.items()}
+    verdict = judge(_evidence(job, run, metrics))
+    save_model(run.path / "model", job.plan, Fitted(job.model, job.family, job.data.shape, job.data.encoder))
+    write_json(run.path / "evaluation.json", held_out(job.family, job.model, job.data))
+    write_json(run.path / "findings.json", _diagnosis(verdict))
+    result = {
+        "run": str(run.path),
+        "seconds": round(seconds + time.monotonic() - started, 3),
+        "epochs": job.epoch,
+        "steps": job.step,
+        "parameters": parameter_count(job.model),
+        "metrics": metrics,
+        "verdict": verdict.name,
+        "verdict_reason": verdict.reason,
+        "best_epoch": job.best_epoch or job.epoch,
+        "converged_at_epoch": verdict.converged_at_epoch,
+        "findings": [],
+    }
+    run.update(state="done", finished=time.time(), metric=main_metric(job.data.shape.target), result=result)
+
+
+def _diagnosis(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "verdict": verdict.name,
+        "converged_at_epoch": verdict.converged_at_epoch,
+        "findings": [],
+        "unchecked": [],
+    }
+
+
+def _evidence(job: Job, run: Run, metrics: dict[str, float]) -> Evidence:
+    curves = {name: [value for _, value in run.curve(name)] for name in ("loss/train", "loss/val")}
+    name = main_metric(job.data.shape.target)
+    return Evidence(
+        train=curves["loss/train"],
+        validation=curves["loss/val"],
+        best_epoch=job.best_epoch,
+        chance=_chance(job),
+        metric=best_of(metrics, name) if name != "loss" else None,
+        validation_samples=len(job.data.validation) if job.data.validation else 0,
+        baseline=metrics.get(f"baseline/val/{name}"),
+    )
+
+
+def _chance(job: Job) -> float | None:
+    """The training loss of the best constant answer, where it has a closed form."""
+    target, loss = job.data.shape.target, job.plan.loss
+    if loss.class_weights or loss.label_smoothing or target.kind == "none":
+        return None
+    if target.kind == "number":
+        return 1.0 if loss.function in ("auto", "mse") else None  # the target is standardised
+    counts = class_counts(job.data)
+    share = counts.double() / counts.sum() if counts is not None else torch.ones(1)
+    return float(torch.special.entr(share).sum())

@@ -1,0 +1,117 @@
+"""Decide what a plan leaves to the data: every ``"auto"`` becomes a value with a reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from fitwell.data.contract import Data
+from fitwell.errors import PlanError
+from fitwell.models import families, family
+from fitwell.plan import Plan
+from fitwell.shape import Shape
+
+STEPS = 4000  # enough for the built-in families to converge on the bundled sets
+Choice = tuple[Any, str]
+
+
+def decide(plan: Plan, data: Data) -> tuple[Plan, dict[str, str]]:
+    """The plan with everything decided but the learning rate and the threads, which are measured.
+
+    Returns:
+        The plan, and for each setting that was decided, by its path, one line of why.
+
+    Raises:
+        PlanError: the family can't learn from this data, or there is no such family.
+    """
+    reasons: dict[str, str] = {}
+    plan = _apply(plan, {"family": _family(data.shape), "device": _device(plan)}, reasons)
+    chosen = family(plan.model.family)
+    needed = chosen.suits(data.shape)
+    if needed:
+        suitable = ", ".join(name for name, one in families().items() if one.suits(data.shape) is None)
+        raise PlanError(
+            f"{plan.model.family} can't learn from this data", needed, f"choose --model among {suitable}"
+        )
+    samples = len(data.train)
+    plan = _apply(plan, chosen.defaults(data.shape, samples), reasons)
+    plan = _apply(plan, {"batch_size": _batch_size(samples)}, reasons)
+    plan = _apply(plan, {"epochs": _epochs(samples, plan)}, reasons)
+    plan = _apply(plan, _others(plan, data), reasons)
+    _check(plan, data)
+    return plan, reasons
+
+
+def _apply(plan: Plan, choices: dict[str, Choice], reasons: dict[str, str]) -> Plan:
+    """Set those settings that are still ``"auto"``."""
+    values = {}
+    for path, value, _ in plan.settings():
+        name = path.split(".")[-1]
+        if value == "auto" and name in choices:
+            values[name], reasons[path] = choices[name]
+    return plan.change(**values)
+
+
+def _family(shape: Shape) -> Choice:
+    if any(one.kind == "image" for one in shape.inputs.values()):
+        return "cnn", "the samples are images: neighbouring pixels belong together"
+    return "mlp", "the samples are columns of numbers and categories"
+
+
+def _device(plan: Plan) -> Choice:
+    if torch.cuda.is_available():
+        return "cuda", "a CUDA device is there"
+    if torch.backends.mps.is_available() and plan.precision == "fp32":
+        return "mps", "Apple's GPU is there"
+    return "cpu", "no GPU was found"
+
+
+def _batch_size(samples: int) -> Choice:
+    size = 16
+    while size < 128 and size * 40 < samples:
+        size *= 2
+    return size, f"about forty steps or more in an epoch of {samples:,} samples"
+
+
+def _epochs(samples: int, plan: Plan) -> Choice:
+    steps = max(1, round(samples / (int(plan.batch_size) * plan.accumulate)))
+    epochs = min(100, max(10, round(STEPS / steps)))
+    return epochs, f"about {epochs * steps:,} steps in all"
+
+
+def _others(plan: Plan, data: Data) -> dict[str, Choice]:
+    epochs = int(plan.stopping.epochs)
+    patience: Choice = (None, "there is no validation part to stop by")
+    if data.validation is not None:
+        patience = (max(5, epochs // 3), "a third of the epochs without a better validation loss")
+    warmup = {"one-cycle": 0.25, "constant": 0.0, "plateau": 0.0}.get(plan.schedule.shape, 0.05)
+    return {
+        "patience": patience,
+        "warmup": (warmup, f"what {plan.schedule.shape} usually takes"),
+        "weight_decay": (0.01, "AdamW's own default: weak"),
+        "augment": ((), "only images of some size are augmented"),
+        "activation": ("relu", "cheap, and its gradient does not vanish"),
+        "norm": ("none", "a shallow net trains well without"),
+        "dropout": (0.0, "validation decides when to stop"),
+        "hidden": ((128,), "one layer of moderate width"),
+    }
+
+
+def _check(plan: Plan, data: Data) -> None:
+    """Refuse what the data can't carry."""
+    regularization = plan.regularization
+    image = any(one.kind == "image" for one in data.shape.inputs.values())
+    if regularization.augment and not image:
+        raise PlanError("augmentation of data that holds no images", "images", "leave out --augment")
+    if regularization.mixup and ("codes" in data.shape.inputs or data.shape.target.kind == "none"):
+        raise PlanError(
+            "mixup of categories, or without a target", "numbers or images with a target", "leave out --mixup"
+        )
+    try:
+        torch.device(plan.device)
+        torch.zeros(1, device=plan.device)
+    except (RuntimeError, AssertionError) as error:
+        raise PlanError(
+            f"device {plan.device!r} can't be used: {error}", "cpu, cuda or mps", "change --device"
+        ) from None

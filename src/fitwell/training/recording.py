@@ -1,0 +1,107 @@
+"""Record a training in its run directory: events, checkpoints, and what an observer is shown."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from torch import Tensor, nn
+
+from fitwell.errors import Preempted
+from fitwell.run import Run
+from fitwell.run.events import EventLog
+from fitwell.training import checkpoint
+from fitwell.training.interrupts import Interrupts
+from fitwell.training.job import Job
+from fitwell.training.observer import Observer
+
+STEP_EVENTS = 1000  # at most, over a whole run
+SPARSEST, DENSEST = 10_000, 10  # steps between two recorded ones
+TICK = 0.1  # seconds between two looks at the clock's consequences
+SAVE_SECONDS = 5.0  # at least, between two checkpoints
+SAVE_SHARE = 50  # ... and this many times what the last one took, so that saving costs at most 2 %
+
+
+class RunRecorder:
+    """Writes what happens to a job into its run.
+
+    Args:
+        run: where.
+        job: the training, as a checkpoint left it.
+        observer: is shown the progress.
+        interrupts: tells of signals.
+        state: the checkpoint that the job comes from, if any.
+    """
+
+    def __init__(
+        self, run: Run, job: Job, observer: Observer, interrupts: Interrupts, state: checkpoint.State | None
+    ) -> None:
+        self.run, self.observer, self.interrupts = run, observer, interrupts
+        self.log = EventLog(run.events_path, size=state.events_size if state else 0)
+        self.every = min(SPARSEST, max(DENSEST, job.schedule.steps // STEP_EVENTS))
+        self.steps_per_epoch = job.schedule.steps // job.epochs
+        self.samples_per_step = len(job.data.train) / self.steps_per_epoch
+        self.started = time.monotonic() - (state.seconds if state else 0.0)
+        self.next_tick = self.next_save = 0.0
+        self.ticked = (time.monotonic(), job.step)
+        self.epoch_started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, over all sittings."""
+        return time.monotonic() - self.started
+
+    def step(self, job: Job, loss: Tensor) -> None:
+        """Record every so many steps; save when it is time; stop when a signal came."""
+        if job.step % self.every == 0:
+            norm = job.gradient_norm if job.gradient_norm is not None else gradient_norm(job.model)
+            signals = {"loss/batch": float(loss), "lr": job.schedule.lr, "gradient/norm": float(norm)}
+            self.log.append(job.step, job.step / self.steps_per_epoch, signals)
+        now = time.monotonic()
+        if now >= self.next_tick:
+            self._tick(job, now)
+        if self.interrupts.received:
+            self.save(job)
+            raise _preempted(self.run, self.interrupts.received)
+
+    def epoch(self, job: Job, row: dict[str, float]) -> None:
+        """Record the figures of an epoch."""
+        seconds = time.monotonic() - self.epoch_started
+        self.epoch_started = time.monotonic()
+        signals = row | {"throughput": len(job.data.train) / seconds}
+        self.log.append(job.step, float(job.epoch), signals)
+        shown: dict[str, Any] = {"epoch": job.epoch, "epochs": job.epochs, "seconds": seconds}
+        self.observer.epoch(shown | row | {"best": job.best_epoch == job.epoch})
+        self.next_tick = 0.0
+
+    def save(self, job: Job) -> None:
+        """Save a checkpoint, and the events up to it."""
+        start = time.monotonic()
+        checkpoint.save(job, self.run.path / "checkpoints", self.log.flush(), self.seconds)
+        now = time.monotonic()
+        self.next_save = now + max(SAVE_SECONDS, SAVE_SHARE * (now - start))
+
+    def _tick(self, job: Job, now: float) -> None:
+        (before, step), self.ticked = self.ticked, (now, job.step)
+        rate = (job.step - step) * self.samples_per_step / max(now - before, 1e-9)
+        self.observer.step(job.step, job.schedule.steps, rate)
+        self.next_tick = now + TICK
+        if not self.next_save:
+            self.next_save = now + SAVE_SECONDS
+        elif now >= self.next_save:
+            self.save(job)
+
+
+def gradient_norm(model: nn.Module) -> Tensor:
+    """The Euclidean norm of all gradients, as the last step used them."""
+    return nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+
+
+def _preempted(run: Run, number: int) -> Preempted:
+    error = Preempted(
+        f"stopped by signal {number} at a safe point; everything is saved in {run.path}",
+        "to go on later",
+        f"fitwell resume {run.name}",
+    )
+    error.signal = number
+    return error

@@ -1,0 +1,98 @@
+"""Recorded runs that were never trained: what the views read is all there is."""
+
+import base64
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fitwell.plan import Plan
+from fitwell.run import Run, create_run
+from fitwell.run.events import EventLog
+from fitwell.run.files import write_json
+
+PIXEL = (
+    "data:image/png;base64,"
+    + base64.b64encode(
+        bytes.fromhex(
+            "89504e470d0a1a0a0000000d4948445200000001000000010800000000"
+            "3a7e9b550000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"
+        )
+    ).decode()
+)
+
+
+def _events(run: Run, metric: str, epochs: int, batches: int) -> None:
+    log = EventLog(run.events_path)
+    for epoch in range(epochs):
+        for batch in range(0, batches, 5):
+            at = epoch + batch / batches
+            lr = 0.003 * math.sin(math.pi * (at + 0.1) / (epochs + 0.2))
+            noise = 0.1 * math.sin(13 * at)
+            signals = {"loss/batch": 2.3 * math.exp(-at) + 0.12 + noise * math.exp(-at / 4), "lr": lr}
+            log.append(epoch * batches + batch, at, signals | {"gradient/norm": 1 / (1 + at)})
+        at = epoch + 1
+        train, val = 1.6 * math.exp(-0.7 * at) + 0.004, 1.5 * math.exp(-0.7 * at) + 0.05 + 0.002 * at
+        signals = {"loss/optimized": train + 0.1, "loss/train": train, "loss/val": val}
+        if metric:
+            flip = (lambda loss: 1 - loss / 3) if metric in ("accuracy", "r2") else (lambda loss: 40 * loss)
+            signals |= {f"{metric}/train": flip(train), f"{metric}/val": flip(val)}
+        log.append(at * batches, at, signals)
+    log.flush()
+
+
+def _result(run: Run, metric: str, epochs: int, extra: dict[str, float]) -> dict[str, Any]:
+    metrics = {"train/loss": 0.0123, "val/loss": 0.0456, "test/loss": 0.0481}
+    if metric:
+        metrics |= {f"train/{metric}": 0.9991, f"val/{metric}": 0.9861, f"test/{metric}": 0.9833}
+    return {
+        "run": str(run.path), "seconds": 12.34, "epochs": epochs, "steps": epochs * 40, "parameters": 101770,
+        "metrics": metrics | extra, "verdict": "just-right", "best_epoch": max(1, epochs - 1),
+        "verdict_reason": "validation loss settled and stays close to the training loss",
+        "converged_at_epoch": max(1, epochs - 2), "findings": [],
+    }  # fmt: skip
+
+
+def classes_evaluation(names: list[str]) -> dict[str, Any]:
+    """An evaluation over these classes, with three mistakes of each kind that a report can show."""
+    count = len(names)
+    matrix = [[30 if i == j else (i * 7 + j * 3) % 11 // 9 for j in range(count)] for i in range(count)]
+    mistakes = [
+        {"row": "sample 17", "true": names[0], "predicted": names[1], "confidence": 0.98, "picture": PIXEL},
+        {"row": names[-1] + ".png", "true": names[1], "predicted": names[-1], "confidence": 0.75},
+        {
+            "row": "sample 5",
+            "true": names[1],
+            "predicted": names[0],
+            "confidence": 0.6,
+            "values": {names[0]: 3},
+        },
+    ]
+    return {"part": "test", "classes": names, "confusion": matrix, "mistakes": mistakes}
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Run]:
+    """Make a finished run: ``make_run(metric="mae", epochs=3, evaluation={...}, extra={...})``."""
+
+    def make(
+        metric: str = "accuracy",
+        epochs: int = 10,
+        evaluation: dict[str, Any] | None = None,
+        extra: dict[str, float] | None = None,
+        **info: Any,
+    ) -> Run:
+        plan = Plan(data="digits").change(lr=0.003, epochs=epochs, family="mlp", seed=7)
+        run = create_run(plan, "digits", tmp_path / "runs")
+        _events(run, metric, epochs, batches=40)
+        if evaluation is None:
+            evaluation = classes_evaluation([str(digit) for digit in range(10)])
+        write_json(run.path / "evaluation.json", evaluation)
+        result = _result(run, metric, epochs, extra or {})
+        notes = ["no --target was given: the last column is predicted"]
+        run.update(**{"state": "done", "metric": metric, "notes": notes, "result": result} | info)
+        return run
+
+    return make

@@ -78,9 +78,9 @@ def fitwell_epoch() -> Train:
     from fitwell.views.console import Progress
 
     pair = data()
-    plan = fitwell.Plan(data=pair, model="mlp").change(
-        validation=VALIDATION, test=0, hidden=(64, 64), batch_size=BATCH, algorithm="adam", lr=1e-3, threads=1
-    )
+    same: dict[str, Any] = {"hidden": (64, 64), "activation": "relu", "norm": "none", "dropout": 0.0}
+    same |= {"algorithm": "adam", "lr": 1e-3, "weight_decay": 0.0, "batch_size": BATCH, "threads": 1}
+    plan = fitwell.Plan(data=pair, model="mlp").change(**same, validation=VALIDATION, test=0)
 
     def train(epochs: int) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,7 @@ def test_digits_are_images_of_bytes():
 
 def test_iris_has_named_columns_and_classes():
     samples = KIND.read(DataPlan(source="iris"), None)
-    assert list(samples.raw.columns)[0] == "sepal length (cm)"
+    assert samples.raw.columns[0] == "sepal length (cm)"
     assert set(samples.target) == {"setosa", "versicolor", "virginica"}
     assert samples.target[0] == "setosa"
     assert samples.structured

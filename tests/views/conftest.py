@@ -55,7 +55,7 @@ def _result(run: Run, metric: str, epochs: int, extra: dict[str, float]) -> dict
     }  # fmt: skip
 
 
-def classes_evaluation(names: list[str]) -> dict[str, Any]:
+def _classes_evaluation(names: list[str]) -> dict[str, Any]:
     """An evaluation over these classes, with three mistakes of each kind that a report can show."""
     count = len(names)
     matrix = [[30 if i == j else (i * 7 + j * 3) % 11 // 9 for j in range(count)] for i in range(count)]
@@ -74,6 +74,18 @@ def classes_evaluation(names: list[str]) -> dict[str, Any]:
 
 
 @pytest.fixture
+def classes_evaluation() -> Callable[[list[str]], dict[str, Any]]:
+    """Make an evaluation over classes of these names."""
+    return _classes_evaluation
+
+
+@pytest.fixture
+def pixel() -> str:
+    """A picture as a data URI."""
+    return PIXEL
+
+
+@pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Run]:
     """Make a finished run: ``make_run(metric="mae", epochs=3, evaluation={...}, extra={...})``."""
 
@@ -88,7 +100,7 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         run = create_run(plan, "digits", tmp_path / "runs")
         _events(run, metric, epochs, batches=40)
         if evaluation is None:
-            evaluation = classes_evaluation([str(digit) for digit in range(10)])
+            evaluation = _classes_evaluation([str(digit) for digit in range(10)])
         write_json(run.path / "evaluation.json", evaluation)
         result = _result(run, metric, epochs, extra or {})
         notes = ["no --target was given: the last column is predicted"]

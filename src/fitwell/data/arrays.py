@@ -83,10 +83,10 @@ def _open(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"there is no file {path}", "a file written by numpy", "check the path")
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return {"X": content}
-        with content:
+        with open(path, "rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return {"X": content}
             return {name: content[name] for name in content.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(

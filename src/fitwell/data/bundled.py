@@ -13,6 +13,7 @@ from fitwell.shape import Shape
 
 TABLES = ("iris", "wine", "breast_cancer", "diabetes")
 NAMES = ("digits", *TABLES)
+TARGETS = dict.fromkeys(NAMES, "class") | {"digits": "digit", "diabetes": "progression"}
 
 
 def recognises(source: Any) -> bool:
@@ -28,15 +29,15 @@ def read(plan: DataPlan, like: Shape | None = None) -> Samples:  # noqa: ARG001 
     """
     from sklearn import datasets
 
-    refuse_other_target(plan)
     name = _name(plan.source)
+    refuse_other_target(plan, TARGETS[name])
     if name == "digits":
         digits = datasets.load_digits()
         return Samples(
             raw=digits.images.astype(np.uint8),  # whole numbers from 0 to 16
             count=len(digits.images),
             target=digits.target.astype(str),
-            target_names=("digit",),
+            target_names=(TARGETS[name],),
         )
     options: dict[str, Any] = {"as_frame": True}
     if name == "diabetes":
@@ -49,20 +50,20 @@ def read(plan: DataPlan, like: Shape | None = None) -> Samples:  # noqa: ARG001 
         raw=table.data,
         count=len(table.data),
         target=target,
-        target_names=("progression" if name == "diabetes" else "class",),
+        target_names=(TARGETS[name],),
         structured=True,
     )
 
 
-def refuse_other_target(plan: DataPlan) -> None:
+def refuse_other_target(plan: DataPlan, own: str = "class") -> None:
     """Say that the data has one target of its own, if another is asked for.
 
     Raises:
-        DataError: the plan names a target.
+        DataError: the plan names another target than its ``own``.
     """
-    if plan.target is not None:
+    if plan.target not in (None, own):
         raise DataError(
-            f"target = {plan.target!r}: {plan.source} has one target of its own",
+            f"target = {plan.target!r}: {plan.source} has one target of its own, {own!r}",
             "no choice of a target",
             "leave target out, or give a table",
         )

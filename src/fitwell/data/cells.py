@@ -67,7 +67,7 @@ def _texts(column: pd.Series) -> Texts:
     try:
         codes, distinct = pd.factorize(column)
     except TypeError:  # lists, arrays, dicts: named by what they look like
-        codes, distinct = pd.factorize(column.map(str, na_action="ignore"))
+        codes, distinct = pd.factorize(column.map(text_of, na_action="ignore"))
     names = [text_of(value).strip() for value in distinct]
     levels = sorted({name for name in names if name not in MISSING})
     place = {name: code for code, name in enumerate(levels)}

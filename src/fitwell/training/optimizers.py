@@ -54,18 +54,21 @@ def make_optimizer(plan: OptimizerPlan, model: nn.Module, device: torch.device) 
 def parameter_groups(model: nn.Module, decay: Any) -> list[dict[str, Any]]:
     """The trainable parameters in two groups: those with weight decay, and norms and biases without.
 
-    Every trainable parameter is in exactly one group. With ``decay`` None the algorithm has none.
+    Every trainable parameter is in exactly one group. Without decay (0, or None for an algorithm that has
+    none) one group is enough.
     """
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    if not decay:
+        return [{"params": trainable}]
     free: set[int] = set()
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.ndim < 2 or isinstance(module, _NORMS) or "bias" in name:
                 free.add(id(parameter))
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    decayed, kept = [p for p in trainable if id(p) not in free], [p for p in trainable if id(p) in free]
-    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": kept}]
-    if decay is not None:
-        groups[0]["weight_decay"], groups[1]["weight_decay"] = decay, 0.0
+    groups = [
+        {"params": [p for p in trainable if id(p) not in free], "weight_decay": decay},
+        {"params": [p for p in trainable if id(p) in free], "weight_decay": 0.0},
+    ]
     return [group for group in groups if group["params"]]
 
 

@@ -96,8 +96,8 @@ class Progress:
         """Say what will be trained on what, and start the bar.
 
         Args:
-            info: any of run (its folder, which gets a stdout.log unless another log was given), data, model,
-                hidden, parameters, memory (bytes), samples {part: count}, batch_size, batches_per_epoch,
+            info: any of run (its folder, which gets a stdout.log unless another log was given), data, family,
+                hidden, parameters, memory (bytes), samples {part: count}, batch_size, batches (an epoch),
                 steps, done (steps of former sittings), epochs, lr, device, threads, notes.
         """
         if self.log is None and info.get("run"):
@@ -169,7 +169,7 @@ def _introduction(info: Mapping[str, Any]) -> list[RenderableType]:
         f"{n:,} {PARTS.get(part, part)}" for part, n in (info.get("samples") or {}).items() if n
     )
     steps = (
-        f"{_count(info, 'batches_per_epoch')} batches of {_count(info, 'batch_size')} an epoch, "
+        f"{_count(info, 'batches')} batches of {_count(info, 'batch_size')} an epoch, "
         f"{_count(info, 'steps')} steps in {_count(info, 'epochs')} epochs"
     )
     done = f", {info['done']:,} done" if info.get("done") else ""
@@ -179,7 +179,7 @@ def _introduction(info: Mapping[str, Any]) -> list[RenderableType]:
     facts = {"samples": samples, "steps": steps + done, "on": f"{info.get('device', '')}{threads}{memory}"}
     if info.get("lr"):
         facts["rate"] = report.value_text(info["lr"])
-    title = f"{info.get('data')}: {info.get('model')}{hidden} with {_count(info, 'parameters')} parameters"
+    title = f"{info.get('data')}: {info.get('family')}{hidden} with {_count(info, 'parameters')} parameters"
     lines: list[RenderableType] = [_line(title, "bold")]
     lines += [_line(f"  {name:<8} {text}") for name, text in facts.items() if text]
     return lines + [_line(f"  {'note':<8} {clean(note)}", "dim") for note in info.get("notes") or []]

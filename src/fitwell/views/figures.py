@@ -8,7 +8,6 @@ matplotlib is imported where it is used, and never its global state.
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,20 +22,10 @@ if TYPE_CHECKING:
 
 INK, GREY, LINE = "#23272e", "#6b7280", "#dfe3e8"
 TRAIN, VALIDATION, GOOD = "#0072b2", "#d55e00", "#009e73"
-# The names under which a page may give these colours other values, in the dark for instance.
-PAGE_COLOURS = {
-    INK: "var(--ink)", GREY: "var(--grey)", LINE: "var(--line)",
-    TRAIN: "var(--train)", VALIDATION: "var(--validation)", GOOD: "var(--good)",
-}  # fmt: skip
 HIGHER_IS_BETTER = {"accuracy", "r2"}
 SHARES = {"accuracy", "balanced_accuracy"}
 PARTS = {"train": "train", "val": "validation", "test": "test"}  # as files and as people call them
 MOST_CLASSES = 30  # a larger confusion matrix can't be read
-# The size, so that the page decides it; styles, which would hold for the whole page; addresses of namespaces.
-_NOT_FOR_PAGES = re.compile(
-    r'<!--.*?-->|<style.*?</style>|<metadata>.*?</metadata>| xmlns(:\w+)?="[^"]*"| (?:width|height)="[\d.]+pt"',
-    re.DOTALL,
-)
 FEW_EPOCHS = 4
 DECADES = 20.0  # largest / smallest loss from which a linear axis hides the end of the training
 POINTS_WITH_MARKERS = 25
@@ -179,7 +168,7 @@ def _faint(axes: Axes, run: Run, epochs: int) -> None:
     if points:
         label = "batches" if batches else "as optimized"
         axes.plot(*zip(*points, strict=True), color=TRAIN, alpha=0.3, linewidth=1.2, label=label)
-        legend = axes.legend(loc="lower left", frameon=False, fontsize=8, handlelength=1.4)
+        legend = axes.legend(loc="best", frameon=False, fontsize=8, handlelength=1.4)
         legend.get_texts()[0].set_color(GREY)
 
 
@@ -209,10 +198,11 @@ def _label_ends(
         place = axes.transData.transform(points[-1])
         height = float(axes.transAxes.inverted().transform(place)[1])
         ends.append((height, f"{label}\n{shown(name, points[-1][1])}", colour))
-    (lowest, *_), (highest, *_) = min(ends), max(ends)
-    apart = max(0.0, 0.14 - (highest - lowest)) / 2 if len(ends) > 1 else 0.0
+    spread = max(ends)[0] - min(ends)[0]
+    apart = max(0.0, 0.14 - spread) / 2 if len(ends) > 1 else 0.0
     for rank, (height, text, colour) in enumerate(sorted(ends)):
-        level = min(max(height + (apart if rank else -apart), 0.05 + 0.14 * rank), 0.95)
+        lowest, highest = 0.05 + 0.14 * rank, 0.95 - 0.14 * (len(ends) - 1 - rank)
+        level = min(max(height + (apart if rank else -apart), lowest), highest)
         axes.text(1.02, level, text, transform=axes.transAxes, color=colour, fontsize=8.5, va="center")
 
 
@@ -296,6 +286,7 @@ def lr_finder(curve: RateCurve) -> Figure:
     axes.plot(curve.rates, curve.smoothed, color=TRAIN, linewidth=2.2)
     axes.set_xscale("log")
     axes.minorticks_off()
+    axes.set_xlim(curve.suggestion / 10, curve.suggestion * 10)
     if len(curve.smoothed) > 1:
         axes.set_xlim(min(curve.rates), max(curve.rates))
         low, high = min(curve.smoothed), max(curve.smoothed[: len(curve.smoothed) // 4 + 1])
@@ -355,22 +346,12 @@ def save(figure: Figure, path: Path) -> Path:
     Raises:
         StorageError: the folder can't be written.
     """
-    write_atomic(path, _drawn(figure, "png", dpi=150))
+    write_atomic(path, drawn(figure, "png", dpi=150))
     return path
 
 
-def svg(figure: Figure) -> str:
-    """The figure as an ``<svg>`` element for a page, in the page's colours (``PAGE_COLOURS``)."""
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    text = _drawn(figure, "svg", transparent=True, metadata=nothing).decode()
-    text = _NOT_FOR_PAGES.sub("", text[text.index("<svg") :])
-    for colour, variable in PAGE_COLOURS.items():
-        text = text.replace(colour, variable)
-    return text.strip()
-
-
-def _drawn(figure: Figure, kind: str, **options: Any) -> bytes:
-    """The picture; letters that the font lacks become boxes, without a warning for each."""
+def drawn(figure: Figure, kind: str, **options: Any) -> bytes:
+    """The picture as a file; letters that the font lacks become boxes, without a warning for each."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitwell.plan import Memory, Plan
 from fitwell.run import Run
@@ -21,7 +21,21 @@ from fitwell.run.files import read_json, write_atomic
 from fitwell.views import figures
 from fitwell.views.figures import HIGHER_IS_BETTER, PARTS, best_epoch, duration, main_metric, number, shown
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 BASELINE = "gradient boosting (scikit-learn)"
+# The colours of the pictures, as the page calls them: in the dark they are others.
+_COLOURS = {
+    figures.INK: "var(--ink)", figures.GREY: "var(--grey)", figures.LINE: "var(--line)",
+    figures.TRAIN: "var(--train)", figures.VALIDATION: "var(--validation)", figures.GOOD: "var(--good)",
+}  # fmt: skip
+# Styles, which would hold for the whole page; sizes, which are the page's to decide; addresses of namespaces.
+_NOT_FOR_PAGES = re.compile(
+    r'<!--.*?-->|<style.*?</style>|<metadata>.*?</metadata>| xmlns(:\w+)?="[^"]*"'
+    r'| (?:width|height)="[\d.]+pt"',
+    re.DOTALL,
+)
 _PICTURE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=\s]+")
 
 
@@ -192,15 +206,21 @@ def _parts(run: Run) -> str:
 
 def _curves(run: Run) -> str:
     alt = f"Loss and {main_metric(run) or 'learning rate'} by epoch, on training and validation data"
-    content = _picture(figures.svg(figures.history(run)), alt)
+    content = _picture(figures.history(run), alt)
     scatter = figures.predictions(run)
     if scatter:
-        content += _picture(figures.svg(scatter), "Predicted against true values, and their difference")
+        content += _picture(scatter, "Predicted against true values, and their difference")
     return _section("How did it learn?", content)
 
 
-def _picture(svg: str, alt: str) -> str:
-    return f'<figure role="img" aria-label="{escape(alt)}">{svg}</figure>'
+def _picture(figure: Figure, alt: str) -> str:
+    """The figure as ``<svg>`` in the page's colours."""
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    text = figures.drawn(figure, "svg", transparent=True, metadata=nothing).decode()
+    text = _NOT_FOR_PAGES.sub("", text[text.index("<svg") :])
+    for colour, name in _COLOURS.items():
+        text = text.replace(colour, name)
+    return f'<figure role="img" aria-label="{escape(alt)}">{text}</figure>'
 
 
 def _confusion(run: Run) -> str:

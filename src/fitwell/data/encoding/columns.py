@@ -202,10 +202,10 @@ def _refuse(column: Column, values: pd.Series, bad: np.ndarray, wanted: str) -> 
 
 
 def _calendar(moments: np.ndarray) -> dict[str, np.ndarray]:
-    """Days since 1970, and what repeats: year, month, day, weekday (0 is Monday), hour."""
+    """Days since 1970, and what repeats: year, month, day, day of the week (0 is Monday), hour."""
     index = pd.DatetimeIndex(moments)
     days = (moments - np.datetime64(0, "us")) / np.timedelta64(1, "D")
-    names = ("year", "month", "day", "weekday", "hour")
+    names = ("year", "month", "day", "day_of_week", "hour")
     return {"days": days} | {name: np.asarray(getattr(index, name), dtype=np.float64) for name in names}
 
 

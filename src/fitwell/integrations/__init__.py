@@ -1,0 +1,1 @@
+"""fitwell inside other libraries: one foreign library a file."""

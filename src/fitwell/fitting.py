@@ -221,8 +221,8 @@ def _recorded(run: Run, job: Job, observer: Observer, interrupts: Interrupts) ->
         recorder = RunRecorder(run, job, observer, interrupts, state)
         observer.begin(_introduction(run, job))
         yield recorder
-        recorder.save(job)
         observer.end()
+        recorder.save(job)
         conclude(job, run, observer, recorder.seconds)
         _draw(run)
     except Preempted:
@@ -233,18 +233,16 @@ def _recorded(run: Run, job: Job, observer: Observer, interrupts: Interrupts) ->
         with suppress(FitwellError):
             run.update(state="failed", error=str(error), finished=time.time())
         raise
+    finally:
+        observer.end()
 
 
 def _draw(run: Run) -> None:
-    from fitwell.views.figures import confusion, history, predictions, save
+    from fitwell.views.figures import write_figures
     from fitwell.views.report import write_report
 
     finished = Run(run.path)
-    pictures = {"training_history": history, "confusion": confusion, "predictions": predictions}
-    for name, draw in pictures.items():
-        figure = draw(finished)
-        if figure is not None:
-            save(figure, run.path / f"{name}.png")
+    write_figures(finished)
     write_report(finished)
 
 

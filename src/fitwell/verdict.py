@@ -72,10 +72,17 @@ def judge(evidence: Evidence) -> Verdict:
         verdict = case(evidence)
         if verdict is not None:
             return Verdict(verdict.name, verdict.reason, converged if verdict.name == "overfitting" else None)
-    best = min(validation)
-    return Verdict(
-        "just-right", f"the validation loss settled at {best:.4g}, and nothing speaks against it", converged
-    )
+    return Verdict("just-right", _praise(evidence), converged)
+
+
+def _praise(evidence: Evidence) -> str:
+    best, last = min(evidence.validation), evidence.validation[-1]
+    if last > best + RISE * abs(best) + noise(evidence.validation):
+        return (
+            f"the weights of epoch {evidence.best_epoch} were kept: after it the validation loss rose "
+            f"from {best:.4g} to {last:.4g}, for the model began to memorise"
+        )
+    return f"the validation loss settled at {best:.4g}, and nothing speaks against it"
 
 
 def convergence(losses: Sequence[float]) -> int | None:

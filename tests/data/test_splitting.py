@@ -52,11 +52,13 @@ def test_every_class_keeps_its_share_within_one_sample(counts, validation, test,
         rest = rest - here
 
 
-@given(st.lists(st.integers(1, 5), min_size=2, max_size=20), seeds)
-def test_every_class_is_trained_on(counts, seed):
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=20), st.floats(0, 1), seeds)
+def test_every_class_is_trained_on(counts, part, seed):
     codes = np.repeat(np.arange(len(counts)), counts)
-    training, _, _ = split(samples(len(codes)), plan(), seed, codes)
-    assert set(codes[training]) == set(codes)
+    spare = len(codes) - len(counts)
+    for test in ("auto", int(part * spare) or 0.0, spare or 0.0):
+        training, _, _ = split(samples(len(codes)), plan(test=test, validation=0), seed, codes)
+        assert set(codes[training]) == set(codes)
 
 
 @given(st.lists(st.integers(1, 9), min_size=3, max_size=40), st.floats(0, 0.3), st.floats(0, 0.3), seeds)
@@ -93,6 +95,7 @@ def test_time_without_ties_gives_the_sizes_asked_for():
 def test_auto_sizes():
     assert sizes(split(samples(19), plan(), 0, None)) == [19, 0, 0]
     assert sizes(split(samples(20), plan(), 0, None)) == [14, 3, 3]
+    assert sizes(split(samples(20), plan(), 0, np.arange(20) % 18)) == [18, 1, 1]
     assert sizes(split(samples(100_000), plan(), 0, None)) == [85_000, 5_000, 10_000]
 
 

@@ -21,11 +21,7 @@ def command(
     from fitwell.views.console import Progress, summary
 
     progress = Progress(sys.stderr if json_output else sys.stdout)
-    try:
-        done = resume(run, runs=runs, observer=progress)
-    finally:
-        progress.end()
-    for line in summary(done):
-        progress.say(line)
+    done = resume(run, runs=runs, observer=progress)
+    progress.say(*summary(done))
     if json_output:
         typer.echo(json.dumps(done.result))

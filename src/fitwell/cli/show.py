@@ -17,7 +17,7 @@ def command(
 ) -> None:
     """Show what a run was and what came of it."""
     from fitwell.run import find_run
-    from fitwell.views.console import make_console, show
+    from fitwell.views.console import make_console, put, show
 
     found = find_run(run, runs)
     if json_output:
@@ -25,4 +25,4 @@ def command(
             json.dumps(found.info | {"run": str(found.path), "plan": json.loads(found.plan.to_json())})
         )
     else:
-        make_console().print(show(found))
+        put(make_console(), *show(found))

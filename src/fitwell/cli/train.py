@@ -29,19 +29,15 @@ def command(
     from fitwell.views.console import Progress, summary
 
     progress = Progress(sys.stderr if json_output else sys.stdout)
-    try:
-        run = fit(plan, runs=runs, observer=progress)
-    finally:
-        progress.end()
-    for line in summary(run):
-        progress.say(line)
+    run = fit(plan, runs=runs, observer=progress)
+    progress.say(*summary(run))
     if json_output:
         typer.echo(json.dumps(run.result))
 
 
 def _explain(plan: Plan, as_json: bool) -> None:
     from fitwell.fitting import foresee
-    from fitwell.views.console import make_console, plan_table
+    from fitwell.views.console import make_console, plan_table, put
 
     decided, reasons, forecast = foresee(plan)
     rows = [(path, value, reasons.get(path, why)) for path, value, why in decided.settings()]
@@ -50,6 +46,4 @@ def _explain(plan: Plan, as_json: bool) -> None:
         typer.echo(json.dumps({"settings": plain, "forecast": forecast.lines()}, default=str))
         return
     console = make_console()
-    console.print(plan_table(rows))
-    for line in forecast.lines():
-        console.print(line)
+    put(console, plan_table(rows), *forecast.lines())

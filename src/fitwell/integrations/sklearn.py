@@ -9,6 +9,7 @@ Everything happens in memory: no run directory, no output, no global state chang
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -25,8 +26,10 @@ from fitwell import data as datasets
 from fitwell.data.contract import Split
 from fitwell.errors import DataError
 from fitwell.models import family
-from fitwell.plan import DataPlan, Plan
+from fitwell.plan import Auto, DataPlan, Plan
 from fitwell.training.evaluation import outputs_of, probabilities
+from fitwell.training.job import Job
+from fitwell.training.learning_rate import FALLBACK, find_learning_rate
 from fitwell.training.loop import Silent, train
 from fitwell.training.prepare import load, prepare
 from fitwell.training.threads import threads
@@ -36,39 +39,23 @@ _ONE_AT_A_TIME = threading.Lock()
 _NOT_OF_THE_PLAN = ("class_weight", "random_state")
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class _Estimator(BaseEstimator):  # type: ignore[misc]
-    """What both estimators share: settings named as in ``Plan``, training, and the net's outputs."""
+    """What both estimators share: the settings, named as in ``Plan``; training; the net's outputs."""
 
-    def __init__(  # noqa: PLR0913 - scikit-learn's convention: one for each setting
-        self,
-        *,
-        hidden: Any = "auto",
-        epochs: Any = "auto",
-        lr: Any = "auto",
-        batch_size: Any = "auto",
-        optimizer: str = "adamw",
-        schedule: str = "one-cycle",
-        dropout: Any = "auto",
-        weight_decay: Any = "auto",
-        validation: Any = "auto",
-        patience: Any = "auto",
-        random_state: Any = None,
-        device: str = "auto",
-        threads: Any = 1,
-    ) -> None:
-        self.hidden = hidden
-        self.epochs = epochs
-        self.lr = lr
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.dropout = dropout
-        self.weight_decay = weight_decay
-        self.validation = validation
-        self.patience = patience
-        self.random_state = random_state
-        self.device = device
-        self.threads = threads
+    hidden: tuple[int, ...] | Auto = "auto"
+    epochs: int | Auto = "auto"
+    lr: float | Auto = "auto"
+    batch_size: int | Auto = "auto"
+    optimizer: str = "adamw"
+    schedule: str = "one-cycle"
+    dropout: float | Auto = "auto"
+    weight_decay: float | Auto = "auto"
+    validation: float | int | Auto = "auto"
+    patience: int | Auto | None = "auto"
+    random_state: int | np.random.RandomState | None = None
+    device: str = "auto"
+    threads: int | Auto = 1
 
     def _read(self, X: Any, y: Any, **checks: Any) -> tuple[Any, np.ndarray]:
         """X and y as scikit-learn wants them checked; a table stays a DataFrame."""
@@ -85,9 +72,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         plan = self._plan((X, y), task)
         devices = list(range(torch.cuda.device_count()))
         with _ONE_AT_A_TIME, torch.random.fork_rng(devices=devices), threads(torch.get_num_threads()):
-            job, _ = prepare(plan.change(class_weights=class_weights is not None), load(plan))
-            if class_weights is not None:
-                job.model.criterion.weights = torch.from_numpy(class_weights).float().to(job.device)
+            job = _make_job(plan, class_weights)
             train(job, Silent())
         job.restore_best()
         # In float64 a sample's prediction does not depend on the samples beside it (to about 1e-15).
@@ -117,41 +102,58 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             return outputs_of(family(self.plan_.model.family), self.model_, everyone)
 
 
+def _make_job(plan: Plan, class_weights: np.ndarray | None) -> Job:
+    """The job of a plan, with a weight for each class (K,) if they are given."""
+    data = load(plan)
+    if class_weights is None:
+        return prepare(plan, data)[0]
+
+    def weighted(job: Job) -> Job:
+        job.model.criterion.weights = torch.from_numpy(class_weights).float().to(job.device)
+        return job
+
+    if plan.optimizer.lr == "auto":  # found with the weights, for they change the loss
+        trial = weighted(prepare(plan.change(lr=FALLBACK), data)[0])
+        plan = plan.change(lr=find_learning_rate(trial).suggestion)
+    return weighted(prepare(plan, data)[0])
+
+
 def _is_table(X: Any) -> bool:
     """Whether it is a DataFrame in which not every column is of numbers."""
     return isinstance(X, pd.DataFrame) and not all(map(pd.api.types.is_numeric_dtype, X.dtypes))
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FitwellClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
-    """A neural network for classes that chooses its size, learning rate and length from the data.
+    """A neural network for classes, whose size, rate and length are chosen from the data.
 
-    Numbers are standardised; a DataFrame with columns of texts, categories or dates is read as a table, in
-    which values may be missing.
+    Numbers are standardised. A DataFrame with a column that holds no numbers (texts, categories, dates) is
+    read as a table, in which values may be missing.
 
     Args:
         hidden: units of each hidden layer, as (256, 128); () is a linear model.
         epochs: passes over the training samples, at most.
         lr: peak learning rate; "auto" finds it by a range test.
         batch_size: samples a step.
-        optimizer: adamw, adam, sgd, rmsprop, or any of torch.optim by name.
+        optimizer: adamw, adam, sgd, rmsprop, or any other of torch.optim by name.
         schedule: one-cycle, cosine, constant, step, exponential or plateau.
         dropout: share of hidden units that is dropped in each step.
-        weight_decay: pull of the weights to zero.
-        validation: share or number of samples held out to stop early and to keep the best weights; 0 for
-            none; "auto" is 15 %, none of fewer than 20 samples.
-        patience: epochs without a better validation loss before it stops; None never stops early.
-        class_weight: None, "balanced", or a dictionary {class: weight}.
-        random_state: an int makes it reproducible; None draws anew from numpy's random stream.
+        weight_decay: how strongly weights are pulled to zero.
+        validation: share or number of samples held out to stop early and keep the best weights; 0 for none;
+            "auto" is 15 %, and none of fewer than 20 samples.
+        patience: epochs without a better validation loss before it stops; None: it never stops early.
+        class_weight: None, "balanced", or a weight for each class, {class: weight}.
+        random_state: an int gives the same net each time; None draws anew from numpy's random stream.
         device: "auto" takes a GPU where there is one; predictions are made on the CPU.
-        threads: of the CPU; "auto" measures. One suits small nets, and many estimators side by side.
+        threads: of the CPU; one suits small nets and many side by side; "auto" measures.
 
     Attributes:
         classes_: the classes, sorted.
-        n_features_in_: columns of X.
+        n_features_in_: the number of columns of X.
         feature_names_in_: their names, if X was a DataFrame.
-        n_iter_: epochs that were trained.
+        n_iter_: the epochs that were trained.
         plan_: the plan with everything that was decided.
-        model_: the trained torch module, in float64 on the CPU.
+        model_: the trained module, on the CPU, in float64.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -160,9 +162,84 @@ class FitwellClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         True
     """
 
-    def __init__(self, *, class_weight: Any = None, hidden: Any = "auto", **_: Any) -> None:
-        super().__init__()
+    class_weight: str | dict[Any, float] | None = None
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on samples X (N, F) and their classes y (N,).
+
+        Raises:
+            ValueError: X or y can't be learned from, or a setting is wrong; a DataError or a PlanError says
+                how to mend it.
+        """
+        X, y = self._read(X, y)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(column_or_1d(y), return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError(
+                f"y holds one class only: {self.classes_[0]!r}",
+                "at least two classes: there is nothing to tell apart",
+                "add samples of another class",
+            )
+        weights = None
+        if self.class_weight is not None:
+            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            weights = weights / weights[codes].mean()  # so that the loss keeps its scale
+        self._train(X, codes, "classes", weights)
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each class, (N, number of classes), in the order of ``classes_``."""
+        outputs = self._outputs(X)
+        chances: np.ndarray = probabilities(outputs, self.shape_.target).numpy()
+        return chances
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The likeliest class of each sample, (N,)."""
+        chances = self.predict_proba(X)
+        classes: np.ndarray = self.classes_[chances.argmax(1)]
+        return classes
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FitwellRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
-    """x."""
+    """A neural network for one number or several, whose size, rate and length are chosen from the data.
+
+    Numbers are standardised. A DataFrame with a column that holds no numbers (texts, categories, dates) is
+    read as a table, in which values may be missing.
+
+    Args:
+        hidden, epochs, lr, batch_size, optimizer, schedule, dropout, weight_decay, validation, patience,
+            random_state, device, threads: as for ``FitwellClassifier``.
+
+    Attributes:
+        n_outputs_: the numbers that are predicted for a sample.
+        n_features_in_: the number of columns of X.
+        feature_names_in_: their names, if X was a DataFrame.
+        n_iter_: the epochs that were trained.
+        plan_: the plan with everything that was decided.
+        model_: the trained module, on the CPU, in float64; its outputs are standardised.
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on samples X (N, F) and their numbers y, (N,) or (N, K).
+
+        Raises:
+            ValueError: X or y can't be learned from, or a setting is wrong; a DataError or a PlanError says
+                how to mend it.
+        """
+        X, y = self._read(X, y, multi_output=True, y_numeric=True)
+        self._shape_of_y = y.shape[1:]
+        self._train(X, y, "number")
+        self.n_outputs_ = self.shape_.target.outputs
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The numbers of each sample, (N,) or (N, K) as y was."""
+        outputs, target = self._outputs(X).numpy(), self.shape_.target
+        numbers: np.ndarray = outputs * np.array(target.std) + np.array(target.mean)
+        return numbers.reshape(-1, *self._shape_of_y)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

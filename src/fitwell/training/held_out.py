@@ -44,7 +44,7 @@ def confusion(predicted: Tensor, true: Tensor, classes: int) -> Tensor:
 
 
 def further_figures(outputs: Tensor, y: Tensor, target: Target) -> dict[str, float]:
-    """Figures for the end: balanced accuracy and the area under the ROC curve, or the root mean square error."""
+    """Figures for the end: balanced accuracy and area under the ROC curve, or root mean square error."""
     if target.kind == "number":
         scale = torch.tensor(target.std, dtype=torch.float64)
         return {"rmse": float(((outputs - y).double() * scale).square().mean().sqrt())}

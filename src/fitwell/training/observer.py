@@ -22,7 +22,7 @@ class Observer(Protocol):
         """An epoch was measured."""
 
     def end(self) -> None:
-        """The last epoch is over."""
+        """The last epoch is over, or the training broke off; may be called twice."""
 
 
 class Quiet:

@@ -8,7 +8,6 @@ import torch
 from fitwell.errors import PlanError
 from fitwell.models import Family, families, family
 from fitwell.models.criterion import criterion
-from fitwell.errors import PlanError
 from fitwell.plan import LossPlan, ModelPlan
 from fitwell.shape import Batch, Input, Shape, Target
 
@@ -71,7 +70,8 @@ def sample(shape: Shape, count: int = 12) -> Batch:
         if field.kind == "numbers":
             return torch.randn(count, *field.shape, generator=generator)
         if field.kind == "image":
-            return torch.randint(0, 256, (count, *field.shape), generator=generator).to(torch.uint8)
+            # dark, so that there is something to be learned from the pixels alone
+            return (255 * torch.rand(count, *field.shape, generator=generator) ** 4).to(torch.uint8)
         columns = [torch.randint(0, levels, (count,), generator=generator) for levels in field.levels]
         return torch.stack(columns, 1)
 

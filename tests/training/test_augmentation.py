@@ -67,7 +67,9 @@ def test_shift_moves_up_to_an_eighth_each_way_alike(side, reach):
         counts = torch.bincount(offset + reach, minlength=2 * reach + 1)
         assert len(counts) == 2 * reach + 1
         expected = 4000 / len(counts)
-        assert ((counts - expected).square() / expected).sum() < 35  # chi-square, 8 degrees of freedom: p < 1e-4
+        assert (
+            (counts - expected).square() / expected
+        ).sum() < 35  # chi-square, 8 degrees of freedom: p < 1e-4
 
 
 def test_a_shift_of_zero_keeps_the_picture_and_edges_are_repeated():
@@ -117,7 +119,11 @@ def test_color_leaves_gray_gray_and_changes_saturation_of_colour():
 def test_mixed_classes_are_probabilities_and_inputs_follow_the_same_share():
     torch.manual_seed(0)
     y = torch.arange(50) % 5
-    batch = {"x": y.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4), "numbers": y.float()[:, None], "y": y}
+    batch = {
+        "x": y.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4),
+        "numbers": y.float()[:, None],
+        "y": y,
+    }
     mixed = mixup(batch, 0.4, 5)
     torch.testing.assert_close(mixed["y"].sum(1), torch.ones(50))
     assert (mixed["y"] >= 0).all()

@@ -109,14 +109,17 @@ def build(plan: ModelPlan, shape: Shape) -> nn.Module:
 
 
 def defaults(shape: Shape, samples: int) -> dict[str, tuple[Any, str]]:  # noqa: ARG001 - the contract's
-    """Stages by the size of the image."""
+    """Stages and views by the size of the image and its channels."""
     (image,) = shape.inputs.values()
-    hidden = (32, 64) if min(image.shape[1:]) < 14 else (16, 32, 64)
+    colour = image.shape[0] >= 3
+    hidden = (32, 64, 128) if colour else (16, 32, 64)
+    views = ("shift", "flip") if colour else ("shift",)
     return {
-        "hidden": (hidden, "each stage halves the picture and doubles the channels"),
+        "hidden": (hidden, "maps at half the size for twice the channels; more for colour"),
         "activation": ("relu", "cheap, and its gradient does not vanish"),
         "norm": ("batch", "allows high rates, so few epochs suffice"),
-        "dropout": (0.0, "few weights, and augmentation does more"),
+        "dropout": (0.0, "the mean over positions leaves few weights to memorise with"),
+        "augment": (views, "what a picture shows stays the same" + ", mirrored too" * colour),
     }
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from fitwell.errors import PlanError
 from fitwell.models.cnn import Stage, build, suits
 from fitwell.plan import ModelPlan
 from fitwell.shape import Input, Shape, Target
@@ -62,3 +63,8 @@ def test_one_image_of_some_size_is_needed():
     assert suits(Shape({"x": Input("numbers", (64,))}, TEN)) is not None
     both = images(1, 8, 8).inputs | {"numbers": Input("numbers", (3,))}
     assert suits(Shape(both, TEN)) is not None
+
+
+def test_a_net_without_channels_is_refused():
+    with pytest.raises(PlanError, match="channels"):
+        build(plan(()), images(1, 8, 8))

@@ -147,8 +147,8 @@ def image(mean: float, std: float) -> Input:
 
 @pytest.mark.parametrize(
     ("mean", "std", "scale"),
-    [(33.3, 78.6, 255.0), (4.88, 6.02, 16.0), (0.1307, 0.3081, 1.0), (120.0, 64.0, 255.0), (9000.0, 12000.0, 65535.0),
-     (1e5, 1e5, 2e5)],
+    [(33.3, 78.6, 255.0), (4.88, 6.02, 16.0), (0.1307, 0.3081, 1.0), (120.0, 64.0, 255.0),
+     (9000.0, 12000.0, 65535.0), (1e5, 1e5, 2e5)],
 )  # fmt: skip
 def test_full_intensity_is_found_from_mean_and_deviation(mean, std, scale):
     assert full_intensity(image(mean, std)) == pytest.approx(scale)

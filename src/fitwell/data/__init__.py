@@ -33,41 +33,44 @@ def load(plan: DataPlan, seed: int = 0, supervised: bool = True) -> Data:
     Raises:
         DataError: the data can't be read or learned from; it names file, column and row.
     """
+    if not supervised:
+        plan = dataclasses.replace(plan, task="none")
     samples = read(plan)
     if not samples.count:
         raise DataError(f"{plan.source} holds no samples", "at least a few samples", "check the source")
-    task = plan.task if supervised else "none"
-    stratify, everyone = None, np.arange(samples.count)
-    if samples.target is not None and task != "none":
-        whole, _ = fit_target(samples.target, samples.target_names, task, everyone)
-        if whole.kind in ("classes", "binary"):
-            stratify = encode_target(whole, samples.target).numpy().astype(np.int64).ravel()
-    elif supervised and task != "none":
+    raw, names = samples.target if plan.task != "none" else None, samples.target_names
+    if raw is None and plan.task != "none":
         raise DataError(
             f"{plan.source} has no target", "a target for each sample", "add y, or train --model autoencoder"
         )
-    train_rows, validation_rows, test_rows = split(samples, plan, seed, stratify)
-    target, said = fit_target(
-        samples.target if task != "none" else None,
-        samples.target_names,
-        task,
-        train_rows if stratify is None else everyone,
-    )
-    encoder, fields, shape = _encode_new(samples, train_rows, target)
-    if target.kind != "none" and samples.target is not None:
-        fields["y"] = encode_target(target, samples.target)
-    parts = [Split(fields, torch.from_numpy(rows)) for rows in (train_rows, validation_rows, test_rows)]
-    train, validation, test = (part if len(part) else None for part in parts)
+    everyone = np.arange(samples.count)
+    target, said = fit_target(raw, names, plan.task, everyone)
+    codes = None
+    if raw is not None and target.kind in ("classes", "binary"):
+        codes = encode_target(target, raw).numpy().astype(np.int64).ravel()
+    rows = split(samples, plan, seed, codes)
+    if target.kind == "number":  # its mean and deviation are of the training part alone
+        target, said = fit_target(raw, names, plan.task, rows[0])
+    encoder, fields, shape = _encode_new(samples, rows[0], target)
+    if raw is not None:
+        fields["y"] = encode_target(target, raw)
+    train, validation, test = (Split(fields, torch.from_numpy(part)) if len(part) else None for part in rows)
     if train is None:
         raise DataError(
             "no samples are left to train on", "a training part", "make --validation and --test smaller"
         )
     return Data(
-        train=train, validation=validation, test=test, shape=shape, encoder=encoder,
+        train=train,
+        validation=validation,
+        test=test,
+        shape=shape,
+        encoder=encoder,
         structured=samples.structured,
-        target_name=samples.target_names[0] if target.kind != "none" else None, notes=(*samples.notes, *said, *encoder["state"].get("notes", ())),
-        rows=samples.rows, fingerprint=fingerprint(fields),
-    )  # fmt: skip
+        target_name=names[0] if raw is not None else None,
+        notes=(*samples.notes, *said, *encoder["state"].get("notes", ())),
+        rows=samples.rows,
+        fingerprint=fingerprint(fields),
+    )
 
 
 def read(plan: DataPlan, like: Shape | None = None) -> Samples:

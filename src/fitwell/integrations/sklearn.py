@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_X_y, column_or_1d, validate_data
-from torch import Tensor
+from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
+from torch import Tensor, nn
 
 from fitwell import data as datasets
 from fitwell.data.contract import Split
@@ -34,8 +34,9 @@ from fitwell.training.loop import Silent, train
 from fitwell.training.prepare import load, prepare
 from fitwell.training.threads import threads
 
-# torch's default random stream and thread count belong to the process: joblib's threads train in turn.
+# torch's random stream and thread count belong to the process: estimators in several threads take turns.
 _ONE_AT_A_TIME = threading.Lock()
+Task = Literal["classes", "number"]
 _NOT_OF_THE_PLAN = ("class_weight", "random_state")
 
 
@@ -67,7 +68,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         _, y = check_X_y(np.zeros((len(X), 1)), y, estimator=self, **checks)
         return X, y
 
-    def _train(self, X: Any, y: np.ndarray, task: str, class_weights: np.ndarray | None = None) -> None:
+    def _train(self, X: Any, y: np.ndarray, task: Task, class_weights: np.ndarray | None = None) -> None:
         """Train a net and keep it with all that predicting needs, on the CPU, as ``..._`` attributes."""
         plan = self._plan((X, y), task)
         devices = list(range(torch.cuda.device_count()))
@@ -81,7 +82,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.shape_, self.encoder_ = job.data.shape, job.data.encoder
         self.n_iter_ = job.epoch
 
-    def _plan(self, source: Any, task: str) -> Plan:
+    def _plan(self, source: Any, task: Task) -> Plan:
         settings = self.get_params(deep=False)
         seed = int(check_random_state(self.random_state).randint(2**31))
         chosen = {name: value for name, value in settings.items() if name not in _NOT_OF_THE_PLAN}
@@ -97,7 +98,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             name: values.double() if values.is_floating_point() else values
             for name, values in datasets.encode(self.encoder_, samples).items()
         }
-        with threads(self.plan_.threads):
+        with _ONE_AT_A_TIME, threads(int(self.plan_.threads)):
             everyone = Split(fields, torch.arange(samples.count))
             return outputs_of(family(self.plan_.model.family), self.model_, everyone)
 
@@ -109,7 +110,8 @@ def _make_job(plan: Plan, class_weights: np.ndarray | None) -> Job:
         return prepare(plan, data)[0]
 
     def weighted(job: Job) -> Job:
-        job.model.criterion.weights = torch.from_numpy(class_weights).float().to(job.device)
+        loss = cast("nn.Module", job.model.criterion)
+        loss.weights = torch.from_numpy(class_weights).float().to(job.device)
         return job
 
     if plan.optimizer.lr == "auto":  # found with the weights, for they change the loss
@@ -173,18 +175,19 @@ class FitwellClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         """
         X, y = self._read(X, y)
         check_classification_targets(y)
-        self.classes_, codes = np.unique(column_or_1d(y), return_inverse=True)
-        if len(self.classes_) < 2:
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
             raise DataError(
-                f"y holds one class only: {self.classes_[0]!r}",
+                f"y holds one class only: {classes[0]}",
                 "at least two classes: there is nothing to tell apart",
                 "add samples of another class",
             )
         weights = None
         if self.class_weight is not None:
-            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            weights = compute_class_weight(self.class_weight, classes=classes, y=y)
             weights = weights / weights[codes].mean()  # so that the loss keeps its scale
         self._train(X, codes, "classes", weights)
+        self.classes_ = classes
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fitwell.errors import PlanError
 from fitwell.models import (
     ACTIVATIONS,
     Family,
@@ -89,7 +90,12 @@ def build(plan: ModelPlan, shape: Shape) -> nn.Module:
     """``plan.hidden`` are the channels: of the first convolution, then of each residual stage.
 
     A stage halves the size of the maps as long as at least ``SMALLEST`` pixels remain.
+
+    Raises:
+        PlanError: there is not one number of channels.
     """
+    if not plan.hidden:
+        raise PlanError("a cnn without channels", "the channels of one stage at least", "try --hidden 16,32")
     (image,) = shape.inputs.values()
     channels, *sides = image.shape
     hidden = [int(width) for width in plan.hidden]

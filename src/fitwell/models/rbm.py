@@ -155,7 +155,7 @@ def defaults(shape: Shape, samples: int) -> dict[str, tuple[Any, str]]:  # noqa:
         "norm": ("none", "a Boltzmann machine has no norm"),
         "dropout": (0.0, "a Boltzmann machine has no dropout"),
         "augment": ((), "the distribution of the samples themselves is learned"),
-        "lr": (2e-3, "the loss of contrastive divergence does not fall, so no rate can be found from it"),
+        "lr": (5e-3, "the loss of contrastive divergence does not fall, so no rate can be found from it"),
     }
 
 

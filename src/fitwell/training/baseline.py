@@ -55,9 +55,15 @@ def suits(data: Data) -> bool:
 
 
 def _matrix(part: Split) -> tuple[np.ndarray, np.ndarray]:
-    inputs = [part.fields[name].index_select(0, part.index) for name in part.fields if name != "y"]
-    y = part.fields["y"].index_select(0, part.index)
-    return torch.cat([values.double() for values in inputs], dim=1).cpu().numpy(), y.cpu().numpy().ravel()
+    """(n, columns) float64, which scikit-learn then uses as it is, and y (n,)."""
+    inputs = [values for name, values in part.fields.items() if name != "y"]
+    x = np.empty((len(part), sum(values.shape[1] for values in inputs)))
+    start = 0
+    for values in inputs:
+        end = start + values.shape[1]
+        x[:, start:end] = values.index_select(0, part.index).cpu().numpy()
+        start = end
+    return x, part.fields["y"].index_select(0, part.index).cpu().numpy().ravel()
 
 
 def _categorical(data: Data) -> list[bool]:

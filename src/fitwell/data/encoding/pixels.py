@@ -46,13 +46,16 @@ def fit(raw: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
             squares[channel] += away @ away
     count = len(rows) * x_NCHW.shape[2] * x_NCHW.shape[3]
     std = np.sqrt(np.maximum(squares / count - (total / count) ** 2, 0))
-    return {
+    state = {
         "shape": list(x_NCHW.shape[1:]),
         "mean": (origin + total / count).tolist(),
         "std": np.where(std > 0, std, 1.0).tolist(),
         "scale": _scale(peak),
         "dtype": _dtype(raw).name,
     }
+    means, stds = unit_statistics(state)
+    figures = ", ".join(f"{mean:.4f} ± {std:.4f}" for mean, std in zip(means, stds, strict=True))
+    return state | {"notes": [f"pixels from 0 to 1 have mean ± standard deviation {figures}"]}
 
 
 def inputs(state: dict[str, Any]) -> dict[str, Input]:

@@ -304,7 +304,7 @@ def test_divergence_is_an_error_that_names_a_lower_rate(bad: float, digits: Data
         return inner(model, batch) * (bad if len(calls) == 7 else 1.0)
 
     job.family = dataclasses.replace(job.family, loss=loss)
-    with pytest.raises(DivergedError, match=r"epoch 2(.|\n)*--lr 0\.001 "):
+    with pytest.raises(DivergedError, match=r"epoch 2(.|\n)*--lr 0\.001\)"):
         train(job, Silent())
 
 

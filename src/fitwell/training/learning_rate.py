@@ -15,14 +15,18 @@ import torch
 
 from fitwell.data.contract import Split
 from fitwell.shape import Batch
+from fitwell.training.evaluation import measure
 from fitwell.training.job import Job
 from fitwell.training.loop import precision, vary
 from fitwell.training.optimizers import make_optimizer
 
 LOWEST, HIGHEST = 1e-6, 10.0
 STEPS = 100
+PROBE = 512  # training samples that the loss is measured on
 SMOOTHING = 0.9  # of the moving average over the ladder's steps, about ten of them
 DIVERGED = 3.0  # times the best smoothed loss above the floor
+SHORTEST = 10  # steps from which a curve can be read
+LEARNED = 1e-3  # share of the loss by which it must fall
 FALLBACK = 1e-3  # Adam's own default (Kingma and Ba 2015)
 
 
@@ -66,6 +70,8 @@ def _climb(job: Job) -> tuple[list[float], list[float]]:
     rates: list[float] = []
     losses: list[float] = []
     floor = math.inf
+    # The same samples after each step: between batches the loss differs by more than a step changes it.
+    probe = Split(job.data.train.fields, job.train_sample.index[:PROBE])
     for number, batch in zip(range(STEPS), _batches(job), strict=False):
         rate = LOWEST * ladder**number
         for group in optimizer.param_groups:
@@ -73,17 +79,16 @@ def _climb(job: Job) -> tuple[list[float], list[float]]:
         optimizer.zero_grad()
         with precision(job):
             loss = job.family.loss(model, vary(job, batch))
-        value = float(loss.detach())
+        loss.backward()
+        optimizer.step()
+        value = measure(job.family, model, probe, job.data.shape.target)["loss"]
         if not math.isfinite(value):
             break
         rates.append(rate)
         losses.append(value)
-        now = smooth(losses)[-1]
-        floor = min(floor, now)
-        if number > 10 and now - floor > DIVERGED * max(losses[0] - floor, abs(losses[0]) * 0.1):
+        floor = min(floor, value)
+        if value - floor > DIVERGED * max(losses[0] - floor, abs(losses[0]) * 0.1):
             break
-        loss.backward()
-        optimizer.step()
     return rates, losses
 
 
@@ -108,20 +113,20 @@ def smooth(losses: list[float]) -> list[float]:
 
 
 def suggest(rates: list[float], smoothed: list[float]) -> tuple[float, list[str]]:
-    """A rate from the curve: between the steepest fall and the lowest point, both in log rate.
+    """A rate from the curve: between the steepest fall and the lowest point, in log rate.
 
-    The lowest point is where the climb begins to do harm; a tenth of it is safe. The steepest fall is where
-    a step gains most. The suggestion is their geometric mean.
+    Where the loss falls fastest, a step gains most; where it is lowest, the next rate does harm. The peak of a
+    schedule that warms up and anneals lies between: their geometric mean had the least regret against a grid
+    of rates on seven calibration tasks, and 2 % in the median on seven others (``benchmarks/learning_rate.py``).
     """
-    if len(rates) < 10 or min(smoothed) > smoothed[0] - 1e-3 * abs(smoothed[0]):
+    if len(rates) < SHORTEST or min(smoothed) > smoothed[0] - LEARNED * abs(smoothed[0]):
         return FALLBACK, [f"the loss fell at no rate, so the usual {FALLBACK:g} is taken"]
     lowest = min(range(len(smoothed)), key=smoothed.__getitem__)
     slopes = [smoothed[i + 1] - smoothed[i - 1] for i in range(1, max(lowest, 2))]
     steepest = 1 + min(range(len(slopes)), key=slopes.__getitem__)
-    safe = rates[lowest] / 10
-    suggestion = float(f"{math.sqrt(rates[steepest] * safe):.2g}")
+    suggestion = float(f"{math.sqrt(rates[steepest] * rates[lowest]):.2g}")
     return suggestion, [
         f"the loss falls fastest at {rates[steepest]:.2g}",
-        f"it is lowest at {rates[lowest]:.2g}, and a tenth of that is safe: {safe:.2g}",
-        f"between the two lies {suggestion:.2g}",
+        f"it is lowest at {rates[lowest]:.2g}: beyond, a step does harm",
+        f"half-way between, in log rate, lies {suggestion:.2g}",
     ]

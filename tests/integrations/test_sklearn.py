@@ -28,8 +28,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fitwell.errors import DataError, PlanError
 from fitwell.integrations.sklearn import FitwellClassifier, FitwellRegressor
+from fitwell.training.learning_rate import find_learning_rate
 
-QUICK = {"hidden": (16,), "epochs": 20, "lr": 0.01, "random_state": 0}
+QUICK = {"hidden": (32,), "epochs": 30, "lr": 0.02, "random_state": 0}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -85,7 +86,7 @@ def test_scikit_learns_own_checks(estimator, check):
 def test_good_on_scikit_learns_data(estimator, load, least):
     X, y = load(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(X))
-    scores = cross_val_score(estimator(epochs=40, lr=2e-3, random_state=0), X[order], y[order], cv=3)
+    scores = cross_val_score(estimator(epochs=50, random_state=0), X[order], y[order], cv=3)
     assert scores.mean() > least
 
 
@@ -94,10 +95,10 @@ def test_good_on_scikit_learns_data(estimator, load, least):
 
 def test_pipeline_search_and_clone(iris):
     pipeline = make_pipeline(MinMaxScaler(), FitwellClassifier(**QUICK))
-    grid = {"fitwellclassifier__hidden": [(), (16,)], "fitwellclassifier__epochs": np.array([1, 20])}
+    grid = {"fitwellclassifier__hidden": [(), (16,)], "fitwellclassifier__epochs": np.array([1, 30])}
     search = GridSearchCV(pipeline, grid, cv=2).fit(*iris)
     best = search.best_estimator_[-1]
-    assert search.best_params_["fitwellclassifier__epochs"] == best.n_iter_ == 20
+    assert search.best_params_["fitwellclassifier__epochs"] == best.n_iter_ == 30
     assert search.best_score_ > 0.85
     copied = clone(best)
     assert copied.get_params() == best.get_params()
@@ -208,6 +209,19 @@ def test_weights_move_the_border():
         FitwellClassifier(**QUICK, class_weight="heavy").fit(X, y)
 
 
+def test_the_rate_is_looked_for_with_the_weights(iris, monkeypatch):
+    seen = []
+
+    def find(job):
+        seen.append(job.model.criterion.weights.tolist())
+        return find_learning_rate(job)
+
+    monkeypatch.setattr("fitwell.integrations.sklearn.find_learning_rate", find)
+    weights = {0: 1, 1: 2, 2: 3}
+    FitwellClassifier(epochs=1, lr="auto", class_weight=weights, random_state=0).fit(*iris)
+    assert seen == [[0.5, 1.0, 1.5]]  # their mean over the samples is 1
+
+
 def test_one_class_is_refused():
     with pytest.raises(DataError, match="one class only: a"):
         FitwellClassifier().fit(np.eye(3), ["a", "a", "a"])
@@ -261,7 +275,7 @@ def test_frames_of_texts_and_dates_are_tables(people):
     assert numbers.predict(frame).shape == (200,)
     with pytest.raises(ValueError, match="feature names"):
         fitted.predict(frame.drop(columns="job"))
-    with pytest.raises(ValueError, match="text"):
+    with pytest.raises(ValueError, match="text"), pytest.warns(UserWarning, match="feature names"):
         fitted.predict(frame.to_numpy().astype(str))
 
 
@@ -280,7 +294,7 @@ def test_a_tables_target_is_checked_too(people):
 
 def test_validation_can_be_left_out(iris):
     without = FitwellClassifier(**QUICK, validation=0).fit(*iris)
-    assert without.n_iter_ == 20
+    assert without.n_iter_ == 30
     assert without.plan_.stopping.patience is None
     few = FitwellClassifier(**QUICK).fit(iris[0][45:57], iris[1][45:57])
     assert few.plan_.stopping.patience is None

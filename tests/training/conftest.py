@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from fitwell import data as datasets
 from fitwell.data.contract import Data, Split
@@ -21,6 +22,15 @@ PLAIN = Plan(data="digits").change(
     model="mlp", hidden=(16,), norm="none", dropout=0.0, augment=(), schedule="constant", lr=0.01,
     batch_size=64, epochs=2, patience=None, threads=1, device="cpu",
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for a core make these small steps a hundred times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def cut(data: Data, train: int, held_out: int) -> Data:

@@ -115,9 +115,9 @@ def smooth(losses: list[float]) -> list[float]:
 def suggest(rates: list[float], smoothed: list[float]) -> tuple[float, list[str]]:
     """A rate from the curve: between the steepest fall and the lowest point, in log rate.
 
-    Where the loss falls fastest, a step gains most; where it is lowest, the next rate does harm. The peak of a
-    schedule that warms up and anneals lies between: their geometric mean had the least regret against a grid
-    of rates on seven calibration tasks, and 2 % in the median on seven others (``benchmarks/learning_rate.py``).
+    Where the loss falls fastest, a step gains most; where it is lowest, the next rate does harm. The peak of
+    a schedule that warms up and anneals lies between: their geometric mean had the least regret against a
+    grid of rates on seven tasks, and 2 % in the median on seven others (``benchmarks/learning_rate.py``).
     """
     if len(rates) < SHORTEST or min(smoothed) > smoothed[0] - LEARNED * abs(smoothed[0]):
         return FALLBACK, [f"the loss fell at no rate, so the usual {FALLBACK:g} is taken"]

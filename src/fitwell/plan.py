@@ -54,8 +54,11 @@ def _refusal(error: ValidationError, where: str) -> PlanError:
         near = difflib.get_close_matches(path.split(".")[-1], known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose among {', '.join(known)}"
         return PlanError(f"{where} has no setting {path!r}", "a known setting", hint)
-    wanted = "; or ".join(dict.fromkeys(e["msg"] for e in error.errors() if e["loc"][:1] == first["loc"][:1]))
-    return PlanError(f"{path or where} = {first['input']!r} can't be used", wanted, f"change {path or where}")
+    messages = [e["msg"] for e in error.errors() if e["loc"][:1] == first["loc"][:1]]
+    wanted = "; or ".join(dict.fromkeys(text.replace("Input should be ", "") for text in messages))
+    owner = where.removesuffix("Plan").lower()  # a part's refusal names the part: optimizer.lr
+    name = ".".join(filter(None, (owner, path))) or "the plan"
+    return PlanError(f"{name} = {first['input']!r} can't be used", wanted, f"change {name}")
 
 
 _BRANCHES = {"int", "float", "str", "bool", "none", "auto"}

@@ -10,8 +10,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import typer
+from typer.core import TyperGroup
 
 from fitwell.discovery import members
 from fitwell.errors import FitwellError, PlanError, Preempted
@@ -24,7 +26,7 @@ def main() -> None:
     application()(prog_name="fitwell")
 
 
-def application() -> typer.Typer:
+def application() -> TyperGroup:
     """The commands that are found in this folder."""
     app = typer.Typer(
         help="Train neural networks that fit well, and say why when they don't.",
@@ -43,7 +45,11 @@ def application() -> typer.Typer:
 
     for name, command in members("fitwell.cli", "command").items():
         app.command(name)(_exiting(command))
-    return app
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)  # noqa: S101 - for the type checker: there are several commands
+    # Its own page is a short list: rich would take longer to import than all the rest.
+    group.rich_markup_mode = None
+    return group
 
 
 def _exiting(command: Callable[..., None]) -> Callable[..., None]:
@@ -53,16 +59,25 @@ def _exiting(command: Callable[..., None]) -> Callable[..., None]:
     def exiting(*args: object, **kwargs: object) -> None:
         try:
             command(*args, **kwargs)
+            sys.stdout.flush()
         except FitwellError as error:
             sys.exit(_tell(error))
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
-            # The reader of our output went away (`fitwell runs | head`): nobody is left to tell.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()  # its reader went away (`fitwell runs | head`): nobody is left to tell
             sys.exit(FAILED)
+        except OSError as error:
+            _drop_output()
+            sys.exit(_tell(FitwellError(str(error), "files that can be read and written", "check the file")))
 
     return exiting
+
+
+def _drop_output() -> None:
+    """What could not be written would be tried again when Python ends, with a traceback."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(error: FitwellError) -> int:

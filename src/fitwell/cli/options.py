@@ -130,5 +130,6 @@ def _parse(path: str, value: Any) -> Any:
 def _read(path: Path) -> Plan:
     try:
         return Plan.from_json(path.read_text())
-    except OSError as error:
-        raise PlanError(f"can't read {path}: {error.strerror}", "a plan in JSON", "check --plan") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise PlanError(f"can't read {path}: {reason}", "a plan in JSON", "check --plan") from None

@@ -7,22 +7,24 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from fitwell.errors import DamagedError, StorageError
 
+_ELSEWHERE = "choose another folder (that of the runs: --runs or FITWELL_RUNS)"
+_FREE = "free some space; a run that had begun goes on with `fitwell resume`"
 _REASONS = {
-    errno.ENOSPC: ("the disk is full", "free some space, then `fitwell resume` the run"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space, then `fitwell resume` the run"),
-    errno.EROFS: ("the file system is read-only", "choose another folder with --runs or FITWELL_RUNS"),
-    errno.EACCES: ("permission was denied", "choose another folder with --runs or FITWELL_RUNS"),
-    errno.EPERM: ("permission was denied", "choose another folder with --runs or FITWELL_RUNS"),
-    errno.ENOTDIR: (
-        "a file stands where a folder should",
-        "choose another folder with --runs or FITWELL_RUNS",
-    ),
+    errno.ENOSPC: ("the disk is full", _FREE),
+    errno.EDQUOT: ("the disk quota is used up", _FREE),
+    errno.EROFS: ("the file system is read-only", _ELSEWHERE),
+    errno.EACCES: ("permission was denied", _ELSEWHERE),
+    errno.EPERM: ("permission was denied", _ELSEWHERE),
+    errno.ENOTDIR: ("a file stands where a folder should", _ELSEWHERE),
+    errno.EEXIST: ("a file stands where a folder should", _ELSEWHERE),
+    errno.ENOENT: ("there is no such folder", "make the folder, or choose another one"),
+    errno.EISDIR: ("a folder of that name stands there", "choose another name"),
     errno.EIO: ("the disk failed", "check the disk, then `fitwell resume` the run"),
 }
 
@@ -52,7 +54,12 @@ def sync_folder(folder: Path) -> None:
 
 def write_durable(path: Path, content: bytes) -> None:
     """Write and fsync a new file; it is not visible under a final name until its folder is renamed."""
-    with storage(path), open(path, "wb") as file:
+    with storage(path):
+        _write(path, content)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -63,10 +70,11 @@ def write_atomic(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with storage(path):
         try:
-            write_durable(temporary, content)
+            _write(temporary, content)
             os.replace(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise
         sync_folder(path.parent)
 
@@ -80,10 +88,16 @@ def read_json(path: Path) -> Any:
     """The value in a JSON file.
 
     Raises:
-        DamagedError: the file is not JSON.
+        DamagedError: the file is missing, or not JSON.
     """
     try:
         return json.loads(path.read_bytes())
+    except OSError as error:
+        raise DamagedError(
+            f"{path} can't be read: {error.strerror}",
+            "the JSON that fitwell wrote",
+            "restore it, or train again",
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DamagedError(
             f"{path} is damaged: {error}", "the JSON that fitwell wrote", "restore it, or train again"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fitwell.errors import RunError
+from fitwell.errors import DamagedError, PlanError, RunError
 from fitwell.plan import Plan
 from fitwell.run.events import read_events
 from fitwell.run.files import read_json, write_json
@@ -33,8 +34,20 @@ class Run:
 
     @property
     def info(self) -> dict[str, Any]:
-        """run.json as it is now: schema, state, times, versions, seed, parent, result."""
-        return dict(read_json(self.path / "run.json"))
+        """run.json as it is now: schema, state, times, versions, seed, parent, result.
+
+        Raises:
+            DamagedError: it is not what fitwell wrote.
+        """
+        path = self.path / "run.json"
+        info = read_json(path)
+        if not isinstance(info, dict) or "state" not in info:
+            raise DamagedError(
+                f"{path} holds no state of a run",
+                "the JSON that fitwell wrote",
+                "restore it, or train again",
+            )
+        return info
 
     def update(self, **values: Any) -> None:
         """Replace values of run.json, atomically."""
@@ -47,8 +60,20 @@ class Run:
 
     @property
     def plan(self) -> Plan:
-        """The plan, with everything that was decided from the data."""
-        return Plan.from_json((self.path / "plan.json").read_text())
+        """The plan, with everything that was decided from the data.
+
+        Raises:
+            DamagedError: plan.json is missing, or no plan.
+        """
+        path = self.path / "plan.json"
+        try:
+            return Plan.from_json(json.dumps(read_json(path)))
+        except PlanError as error:
+            raise DamagedError(
+                f"{path} is damaged: {error.happened}",
+                "the plan that fitwell wrote",
+                "restore it, or train again",
+            ) from None
 
     @property
     def result(self) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from fitwell.models import families, family
 from fitwell.plan import Plan
 from fitwell.shape import Shape
 
-STEPS = 4000  # enough for the built-in families to converge on the bundled sets
+STEPS = 2000  # enough for the built-in families to converge on the bundled sets
+FEWEST, MOST = 10, 30  # epochs
 Choice = tuple[Any, str]
 
 
@@ -76,18 +77,14 @@ def _batch_size(samples: int) -> Choice:
 
 def _epochs(samples: int, plan: Plan) -> Choice:
     steps = max(1, round(samples / (int(plan.batch_size) * plan.accumulate)))
-    epochs = min(100, max(10, round(STEPS / steps)))
+    epochs = min(MOST, max(FEWEST, round(STEPS / steps)))
     return epochs, f"about {epochs * steps:,} steps in all"
 
 
 def _others(plan: Plan, data: Data) -> dict[str, Choice]:
-    epochs = int(plan.stopping.epochs)
-    patience: Choice = (None, "there is no validation part to stop by")
-    if data.validation is not None:
-        patience = (max(5, epochs // 3), "a third of the epochs without a better validation loss")
     warmup = {"one-cycle": 0.25, "constant": 0.0, "plateau": 0.0}.get(plan.schedule.shape, 0.05)
     return {
-        "patience": patience,
+        "patience": _patience(plan, data),
         "warmup": (warmup, f"what {plan.schedule.shape} usually takes"),
         "weight_decay": (0.01, "AdamW's own default: weak"),
         "augment": ((), "only images of some size are augmented"),
@@ -96,6 +93,14 @@ def _others(plan: Plan, data: Data) -> dict[str, Choice]:
         "dropout": (0.0, "validation decides when to stop"),
         "hidden": ((128,), "one layer of moderate width"),
     }
+
+
+def _patience(plan: Plan, data: Data) -> Choice:
+    if data.validation is None:
+        return None, "there is no validation part to stop by"
+    if plan.schedule.shape in ("one-cycle", "cosine"):
+        return None, f"{plan.schedule.shape} needs its last, fine steps; the best weights are kept anyway"
+    return max(5, int(plan.stopping.epochs) // 3), "a third of the epochs without a better validation loss"
 
 
 def _check(plan: Plan, data: Data) -> None:

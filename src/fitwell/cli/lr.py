@@ -19,7 +19,10 @@ def command(
     out: Annotated[Path, typer.Option(help="Picture to write.", metavar="FILE")] = Path("learning_rate.png"),
     json_output: JsonOption = False,
 ) -> None:
-    """Find a learning rate for DATA: train a copy while the rate grows, and look where the loss falls."""
+    """Find a learning rate for DATA, with its picture.
+
+    A copy of the model is trained while the rate grows; the suggestion is read from where its loss falls.
+    """
     from fitwell.fitting import explore_rates
     from fitwell.views.figures import lr_finder, save
 

@@ -16,7 +16,10 @@ def command(
     runs: RunsOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Go on with a training that was stopped or killed, to the very result it would have had."""
+    """Go on with a training that was stopped or killed.
+
+    It ends with the very result that it would have had.
+    """
     from fitwell.fitting import resume
     from fitwell.views.console import Progress, summary
 

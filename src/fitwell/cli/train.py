@@ -21,7 +21,10 @@ def command(
         bool, typer.Option("--explain-plan", help="Show every setting and its reason; train nothing.")
     ] = False,
 ) -> None:
-    """Train a model on DATA with good defaults: a saved model, its learning curves, an honest report."""
+    """Train a model on DATA with good defaults.
+
+    It leaves a saved model, its learning curves and an honest report.
+    """
     if explain_plan:
         _explain(plan, json_output)
         return

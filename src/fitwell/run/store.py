@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,16 +87,14 @@ def environment() -> dict[str, dict[str, str]]:
 def list_runs(folder: str | Path | None = None) -> list[Run]:
     """Every readable run, oldest first; a damaged one is left out."""
     base = runs_folder(folder)
-    runs = []
-    for path in sorted(base.iterdir()) if base.is_dir() else []:
+    found: list[tuple[float, str, Run]] = []
+    for path in base.iterdir() if base.is_dir() else []:
         if (path / "run.json").is_file():
-            try:
+            with suppress(FitwellError):
                 run = Run(path)
-                run.info  # noqa: B018 - reading is the test
-            except FitwellError:
-                continue
-            runs.append(run)
-    return runs
+                found.append((float(run.info.get("started", 0)), run.name, run))
+    # Names tell seconds only: of two runs in one second, the later one may come first in the alphabet.
+    return [run for _, _, run in sorted(found, key=lambda item: item[:2])]
 
 
 def find_run(name: str, folder: str | Path | None = None) -> Run:
@@ -112,6 +111,11 @@ def find_run(name: str, folder: str | Path | None = None) -> Run:
     exact = [run for run in runs if run.name == name]
     found = exact or [run for run in runs if name in run.name]
     if len(found) != 1:
-        what = f"{len(found)} runs match {name!r}" if found else f"no run {name!r} in {runs_folder(folder)}"
+        names = ", ".join(run.name for run in found[-3:])
+        what = (
+            f"{len(found)} runs match {name!r}, such as {names}"
+            if found
+            else f"no run {name!r} in {runs_folder(folder)}"
+        )
         raise RunError(what, "the name of one run, or `last`", "see `fitwell runs`")
     return found[0]

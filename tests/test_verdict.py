@@ -69,7 +69,7 @@ def test_the_praise_tells_when_the_best_weights_had_to_be_fetched_back() -> None
 
 
 def test_only_a_training_that_converged_names_the_epoch() -> None:
-    assert judge(GOOD).converged_at_epoch == 5
+    assert judge(GOOD).converged_at_epoch == 6
     assert judge(RISING).converged_at_epoch == 3
     assert judge(STUCK).converged_at_epoch is None
     assert judge(STILL_FALLING).converged_at_epoch is None

@@ -18,6 +18,7 @@ from fitwell.data.targets import encode_target
 from fitwell.errors import DataError, FitwellError, Preempted, RunError
 from fitwell.plan import Plan
 from fitwell.run import Run, create_run, find_run
+from fitwell.run.lock import locked
 from fitwell.training import checkpoint
 from fitwell.training.artifact import Fitted, load_model
 from fitwell.training.conclude import conclude
@@ -180,7 +181,6 @@ def resume(
         loaded = load(plan)
         _check_same(run, loaded)
         job, _ = prepare(plan, loaded, observer.say)
-        run.update(state="running")
         with _recorded(run, job, observer, interrupts) as recorder:
             train(job, recorder)
     return FittedRun(run.path)
@@ -216,7 +216,8 @@ def _process_kept() -> Iterator[None]:
 def _recorded(run: Run, job: Job, observer: Observer, interrupts: Interrupts) -> Iterator[RunRecorder]:
     """Record what the block trains: from the last checkpoint if there is one, to the finished run."""
     torch.use_deterministic_algorithms(job.plan.deterministic)
-    try:
+    with locked(run.path), _state_kept(run, observer):
+        run.update(state="running")
         state = checkpoint.load(job, run.path / "checkpoints")
         recorder = RunRecorder(run, job, observer, interrupts, state)
         observer.begin(_introduction(run, job))
@@ -225,6 +226,13 @@ def _recorded(run: Run, job: Job, observer: Observer, interrupts: Interrupts) ->
         recorder.save(job)
         conclude(job, run, observer, recorder.seconds)
         _draw(run)
+
+
+@contextmanager
+def _state_kept(run: Run, observer: Observer) -> Iterator[None]:
+    """Say in run.json how it ended, if it ended badly."""
+    try:
+        yield
     except Preempted:
         run.update(state="preempted")
         raise

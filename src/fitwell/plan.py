@@ -122,7 +122,9 @@ class LossPlan:
     function: Literal["auto", "cross-entropy", "bce", "mse", "mae", "huber"] = Field(
         default="auto", description="cross-entropy for classes, bce for two, mse for numbers"
     )
-    class_weights: bool = Field(default=False, description="weight classes by 1 / their frequency")
+    class_weights: bool | tuple[NonNegative, ...] = Field(
+        default=False, description="weight classes by 1 / their frequency (in Python also a weight each)"
+    )
     label_smoothing: Share = Field(default=0.0, description="share of the target spread over all classes")
 
 

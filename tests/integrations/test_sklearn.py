@@ -216,7 +216,7 @@ def test_the_rate_is_looked_for_with_the_weights(iris, monkeypatch):
         seen.append(job.model.criterion.weights.tolist())
         return find_learning_rate(job)
 
-    monkeypatch.setattr("fitwell.integrations.sklearn.find_learning_rate", find)
+    monkeypatch.setattr("fitwell.training.prepare.find_learning_rate", find)
     weights = {0: 1, 1: 2, 2: 3}
     FitwellClassifier(epochs=1, lr="auto", class_weight=weights, random_state=0).fit(*iris)
     assert seen == [[0.5, 1.0, 1.5]]  # their mean over the samples is 1

@@ -133,3 +133,12 @@ def test_what_does_not_fit_the_target_is_refused_with_the_fix(plan, target):
 
 def test_the_weights_stay_out_of_the_saved_model():
     assert not criterion(LossPlan(class_weights=True), CLASSES, COUNTS).state_dict()
+
+
+def test_given_class_weights_are_used_as_they_are():
+    outputs, y = torch.randn(30, 3), torch.arange(30) % 3
+    given = criterion(LossPlan(class_weights=(1.0, 0.0, 4.0)), CLASSES, None)(outputs, y)
+    each = torch.nn.functional.cross_entropy(outputs, y, reduction="none")
+    torch.testing.assert_close(given, (torch.tensor([1.0, 0.0, 4.0])[y] * each).mean())
+    with pytest.raises(PlanError, match="2 weights for 3 classes"):
+        criterion(LossPlan(class_weights=(1.0, 2.0)), CLASSES, None)

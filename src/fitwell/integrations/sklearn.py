@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
-from torch import Tensor, nn
+from torch import Tensor
 
 from fitwell import data as datasets
 from fitwell.data.contract import Split
@@ -28,8 +28,6 @@ from fitwell.errors import DataError
 from fitwell.models import family
 from fitwell.plan import Auto, DataPlan, Plan
 from fitwell.training.evaluation import outputs_of, probabilities
-from fitwell.training.job import Job
-from fitwell.training.learning_rate import FALLBACK, find_learning_rate
 from fitwell.training.loop import Silent, train
 from fitwell.training.prepare import load, prepare
 from fitwell.training.threads import threads
@@ -46,7 +44,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     hidden: tuple[int, ...] | Auto = "auto"
     epochs: int | Auto = "auto"
-    lr: float | Auto = 0.003
+    lr: float | Auto = "auto"
     batch_size: int | Auto = "auto"
     optimizer: str = "adamw"
     schedule: str = "one-cycle"
@@ -68,12 +66,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         _, y = check_X_y(np.zeros((len(X), 1)), y, estimator=self, **checks)
         return X, y
 
-    def _train(self, X: Any, y: np.ndarray, task: Task, class_weights: np.ndarray | None = None) -> None:
+    def _train(self, X: Any, y: np.ndarray, task: Task, **further: Any) -> None:
         """Train a net and keep it with all that predicting needs, on the CPU, as ``..._`` attributes."""
-        plan = self._plan((X, y), task)
+        plan = self._plan((X, y), task).change(**further)
         devices = list(range(torch.cuda.device_count()))
         with _ONE_AT_A_TIME, torch.random.fork_rng(devices=devices), threads(torch.get_num_threads()):
-            job = _make_job(plan, class_weights)
+            job, _ = prepare(plan, load(plan))
             train(job, Silent())
         job.restore_best()
         # In float64 a sample's prediction does not depend on the samples beside it (to about 1e-15).
@@ -103,23 +101,6 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             return outputs_of(family(self.plan_.model.family), self.model_, everyone)
 
 
-def _make_job(plan: Plan, class_weights: np.ndarray | None) -> Job:
-    """The job of a plan, with a weight for each class (K,) if they are given."""
-    data = load(plan)
-    if class_weights is None:
-        return prepare(plan, data)[0]
-
-    def weighted(job: Job) -> Job:
-        loss = cast("nn.Module", job.model.criterion)
-        loss.weights = torch.from_numpy(class_weights).float().to(job.device)
-        return job
-
-    if plan.optimizer.lr == "auto":  # found with the weights, for they change the loss
-        trial = weighted(prepare(plan.change(lr=FALLBACK), data)[0])
-        plan = plan.change(lr=find_learning_rate(trial).suggestion)
-    return weighted(prepare(plan, data)[0])
-
-
 def _is_table(X: Any) -> bool:
     """Whether it is a DataFrame in which not every column is of numbers."""
     return isinstance(X, pd.DataFrame) and not all(map(pd.api.types.is_numeric_dtype, X.dtypes))
@@ -135,7 +116,7 @@ class FitwellClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     Args:
         hidden: units of each hidden layer, as (256, 128); () is a linear model.
         epochs: passes over the training samples, at most.
-        lr: peak learning rate; 0.003 suits small data; "auto" looks for one, which costs a hundred steps.
+        lr: peak learning rate; "auto" looks for one, which costs a hundred steps.
         batch_size: samples a step.
         optimizer: adamw, adam, sgd, rmsprop, or any other of torch.optim by name.
         schedule: one-cycle, cosine, constant, step, exponential or plateau.
@@ -182,11 +163,12 @@ class FitwellClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
                 "at least two classes: there is nothing to tell apart",
                 "add samples of another class",
             )
-        weights = None
+        further = {}
         if self.class_weight is not None:
             weights = compute_class_weight(self.class_weight, classes=classes, y=y)
             weights = weights / weights[codes].mean()  # so that the loss keeps its scale
-        self._train(X, codes, "classes", weights)
+            further["class_weights"] = tuple(weights.tolist())
+        self._train(X, codes, "classes", **further)
         self.classes_ = classes
         return self
 

@@ -7,6 +7,7 @@ as torch does, whose value would depend on how the samples are divided into batc
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
@@ -40,7 +41,11 @@ def criterion(plan: LossPlan, target: Target, class_counts: Tensor | None) -> nn
     if target.kind == "number":
         function = "mse" if plan.function == "auto" else plan.function
         return NUMBERS[function]()
-    weights = class_weights(class_counts) if plan.class_weights and class_counts is not None else None
+    weights = None
+    if isinstance(plan.class_weights, tuple):
+        weights = torch.tensor(plan.class_weights)
+    elif plan.class_weights and class_counts is not None:
+        weights = class_weights(class_counts)
     kind = CrossEntropy if target.kind == "classes" else BinaryCrossEntropy
     return kind(weights, plan.label_smoothing)
 
@@ -58,6 +63,13 @@ def _check(plan: LossPlan, target: Target) -> None:
             f"the loss {plan.function!r} does not fit a target of kind {target.kind!r}",
             f"one of auto, {', '.join(fitting)}",
             f"set loss.function to {fitting[0]!r}, or state another task for the data",
+        )
+    given = plan.class_weights
+    if isinstance(given, tuple) and target.kind != "number" and len(given) != len(target.names):
+        raise PlanError(
+            f"loss.class_weights has {len(given)} weights for {len(target.names)} classes",
+            "one weight for each class",
+            f"give them in the order {', '.join(target.names)}",
         )
     for name in ("class_weights", "label_smoothing"):
         if target.kind == "number" and getattr(plan, name):

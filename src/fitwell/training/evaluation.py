@@ -12,7 +12,7 @@ from fitwell.data.contract import Split
 from fitwell.models import Family
 from fitwell.shape import Batch, Target
 
-EVALUATION_BATCH = 1024
+LARGEST_BATCH, NUMBERS = 1024, 2**20  # samples, and input numbers, that are evaluated at once
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def measure(family: Family, model: nn.Module, part: Split, target: Target) -> di
     """The mean loss over a part, and the metrics that suit the target, by name."""
     total, outputs = torch.zeros(()), []
     with evaluating(model):
-        for batch in part.batches(EVALUATION_BATCH):
+        for batch in part.batches(_batch_size(part)):
             output = family.predict(model, batch)
             total = total.to(output.device) + family.score(model, output, batch).double() * _size(batch)
             if target.kind != "none":
@@ -43,6 +43,12 @@ def measure(family: Family, model: nn.Module, part: Split, target: Target) -> di
     return dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True))
 
 
+def _batch_size(part: Split) -> int:
+    """As many samples as fit into memory even where a model widens its input a hundredfold."""
+    widest = max(values[0].numel() for values in part.fields.values())
+    return max(1, min(LARGEST_BATCH, NUMBERS // max(widest, 1)))
+
+
 def _size(batch: Batch) -> int:
     return len(next(iter(batch.values())))
 
@@ -50,7 +56,7 @@ def _size(batch: Batch) -> int:
 def outputs_of(family: Family, model: nn.Module, part: Split) -> Tensor:
     """What the model says of each sample of a part: (n, ...), on the model's device."""
     with evaluating(model):
-        return torch.cat([family.predict(model, batch) for batch in part.batches(EVALUATION_BATCH)])
+        return torch.cat([family.predict(model, batch) for batch in part.batches(_batch_size(part))])
 
 
 def metrics(outputs: Tensor, y: Tensor, target: Target) -> dict[str, Tensor]:

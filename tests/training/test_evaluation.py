@@ -30,7 +30,9 @@ def test_figures_do_not_depend_on_the_batches(
     assert data.validation is not None
     whole = measure(job.family, job.model, data.validation, data.shape.target)
     monkeypatch.setattr(evaluation, "EVALUATION_BATCH", size)
-    assert measure(job.family, job.model, data.validation, data.shape.target) == pytest.approx(whole, rel=1e-5)
+    assert measure(job.family, job.model, data.validation, data.shape.target) == pytest.approx(
+        whole, rel=1e-5
+    )
 
 
 def test_figures_are_those_of_scikit_learn(digits: Data, table: Data, make: Make) -> None:

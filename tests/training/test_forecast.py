@@ -22,7 +22,10 @@ Make = Callable[..., Job]
 
 def pixels(count: int) -> Data:
     """Black pictures of 28 x 28: only their number matters."""
-    fields = {"x": torch.zeros(count, 1, 28, 28, dtype=torch.uint8), "y": torch.zeros(count, dtype=torch.int64)}
+    fields = {
+        "x": torch.zeros(count, 1, 28, 28, dtype=torch.uint8),
+        "y": torch.zeros(count, dtype=torch.int64),
+    }
     shape = Shape(
         {"x": Input("image", (1, 28, 28), mean=(33.0,), std=(78.0,))},
         Target("classes", tuple("0123456789")),
@@ -32,7 +35,12 @@ def pixels(count: int) -> Data:
 
 def test_mnist_in_batches_of_64() -> None:
     found = Iterations.of(60_000, 64, epochs=10)
-    assert (found.batches_per_epoch, found.last_batch, found.steps_per_epoch, found.steps) == (938, 32, 938, 9380)
+    assert (found.batches_per_epoch, found.last_batch, found.steps_per_epoch, found.steps) == (
+        938,
+        32,
+        938,
+        9380,
+    )
 
 
 def test_accumulated_batches_are_fewer_steps() -> None:

@@ -102,7 +102,9 @@ def test_it_stops_when_the_loss_diverges(bad: str, digits: Data, make: Make) -> 
     def score(model: nn.Module) -> Tensor:
         calls[0] += 1
         late = max(calls[0] - 50, 0)
-        value = {"explodes": 2.0**late, "nan": math.nan if late else 1.0, "inf": math.inf if late else 1.0}[bad]
+        value = {"explodes": 2.0**late, "nan": math.nan if late else 1.0, "inf": math.inf if late else 1.0}[
+            bad
+        ]
         return (value + 0 * some(model).sum()) * (2 - min(calls[0], 50) / 50)
 
     found = find_learning_rate(with_loss(make(digits), flat, score))
@@ -144,7 +146,9 @@ def test_its_rate_trains_about_as_well_as_the_best_of_a_grid(
 
 
 @pytest.mark.parametrize("steepness", [0.1, 1.0, 10.0])
-def test_on_a_parabola_it_stays_below_the_rate_that_diverges(steepness: float, digits: Data, make: Make) -> None:
+def test_on_a_parabola_it_stays_below_the_rate_that_diverges(
+    steepness: float, digits: Data, make: Make
+) -> None:
     """Gradient descent on s x^2 / 2 converges for rates below 2 / s and diverges above."""
 
     def loss(model: nn.Module) -> Tensor:

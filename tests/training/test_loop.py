@@ -90,9 +90,7 @@ def test_at_most_four_frames_stand_between_fit_and_forward(
 
 
 @pytest.mark.parametrize("family", ["mlp", "autoencoder", "rbm"])
-def test_it_is_the_textbook_loop_bit_for_bit(
-    family: str, digits: Data, unlabelled: Data, make: Make
-) -> None:
+def test_it_is_the_textbook_loop_bit_for_bit(family: str, digits: Data, unlabelled: Data, make: Make) -> None:
     data = digits if family == "mlp" else unlabelled
     changes = {"dropout": 0.25} if family == "mlp" else {}
     job = make(data, model=family, weight_decay=0.05, **changes)
@@ -179,7 +177,11 @@ def test_the_steps_are_in_order(digits: Data, make: Make, monkeypatch: pytest.Mo
     monkeypatch.setattr(job.schedule, "step", logged("schedule", job.schedule.step))
     monkeypatch.setattr(nn.utils, "clip_grad_norm_", logged("clip", nn.utils.clip_grad_norm_))
     train(job, Watching(lambda _job: log.append("record")))
-    two, one, end = ["loss", "backward"] * 2, ["loss", "backward"], ["clip", "step", "schedule", "update", "record"]
+    two, one, end = (
+        ["loss", "backward"] * 2,
+        ["loss", "backward"],
+        ["clip", "step", "schedule", "update", "record"],
+    )
     assert log == ["zero_grad", *two, *end, "zero_grad", *one, *end]
 
 
@@ -198,7 +200,9 @@ def test_an_epoch_is_a_permutation_and_goes_on_where_it_was(
 ) -> None:
     index = torch.arange(samples) * 3 + 5
     plan = Plan(data="digits").change(batch_size=size, accumulate=group, seed=seed)
-    job: Any = SimpleNamespace(plan=plan, epoch=epoch, position=0, data=SimpleNamespace(train=Split({}, index)))
+    job: Any = SimpleNamespace(
+        plan=plan, epoch=epoch, position=0, data=SimpleNamespace(train=Split({}, index))
+    )
     steps = list(steps_of_epoch(job))
     assert torch.cat([b for step in steps for b in step]).sort().values.tolist() == index.tolist()
     assert all(len(step) == group for step in steps[:-1])
@@ -329,7 +333,9 @@ def test_clipping_bounds_the_norm_of_what_is_applied(digits: Data, make: Make) -
         assert applied == pytest.approx(min(limit, before), rel=1e-4)
 
 
-@pytest.mark.parametrize(("name", "changes"), [("augment", {"augment": ("shift",)}), ("mixup", {"mixup": 0.4})])
+@pytest.mark.parametrize(
+    ("name", "changes"), [("augment", {"augment": ("shift",)}), ("mixup", {"mixup": 0.4})]
+)
 def test_samples_are_varied_in_training_only(
     name: str, changes: dict[str, Any], digits: Data, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

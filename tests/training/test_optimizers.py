@@ -82,7 +82,9 @@ def test_decay_is_for_matrices_and_every_parameter_is_in_one_group(decay: float)
     model = net()
     optimizer = make_optimizer(plan(weight_decay=decay), model, CPU)
     names = {id(value): key for key, value in model.named_parameters()}
-    decays = [(names[id(p)], group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]]
+    decays = [
+        (names[id(p)], group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]
+    ]
     trainable = {key for key, value in model.named_parameters() if value.requires_grad}
     assert sorted(key for key, _ in decays) == sorted(trainable)
     assert {key for key, value in decays if value == 0.1} == (

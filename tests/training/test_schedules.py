@@ -17,7 +17,9 @@ PEAK = 0.02
 
 
 def made(plan: SchedulePlan, steps: int) -> Schedule:
-    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)]}, {"params": [torch.ones(1)], "lr": 0.5}], lr=PEAK)
+    optimizer = torch.optim.SGD(
+        [{"params": [torch.zeros(1)]}, {"params": [torch.ones(1)], "lr": 0.5}], lr=PEAK
+    )
     return Schedule(plan, optimizer, steps)
 
 

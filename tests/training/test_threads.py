@@ -25,7 +25,8 @@ def test_the_number_comes_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "expected"), [("1", 1), ("3", 3), ("64", 8), ("0", 8), ("", 8), ("many", 8), ("-2", 8), (None, 8)]
+    ("setting", "expected"),
+    [("1", 1), ("3", 3), ("64", 8), ("0", 8), ("", 8), ("many", 8), ("-2", 8), (None, 8)],
 )
 def test_a_limit_that_was_set_is_kept(
     setting: str | None, expected: int, monkeypatch: pytest.MonkeyPatch

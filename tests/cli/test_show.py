@@ -1,0 +1,37 @@
+"""``fitwell show``."""
+
+import json
+from pathlib import Path
+
+from fitwell.plan import Plan
+from fitwell.run import create_run, find_run
+
+
+def test_people_see_result_settings_and_curves(fitwell, seen, shelf: Path) -> None:
+    done = fitwell("show", "photos", "--runs", shelf)
+    assert done.code == 0
+    for words in ("done", "accuracy", "model.family", "loss/val"):
+        assert words in done.out
+
+
+def test_json_is_one_object_with_the_plan(fitwell, trained, shelf: Path) -> None:
+    told = json.loads(fitwell("show", "table", "--runs", shelf, "--json").out)
+    run = find_run("table", shelf)
+    assert (told["run"], told["state"], told["result"]) == (str(run.path), "done", run.result)
+    assert Plan.from_json(json.dumps(told["plan"])) == run.plan
+
+
+def test_a_run_that_just_began_can_be_shown(fitwell, runs: Path) -> None:
+    create_run(Plan(data="digits"), "digits", runs)
+    done = fitwell("show", "last")
+    assert (done.code, done.err) == (0, "")
+    assert "running" in done.out
+
+
+def test_a_damaged_run_is_told(refused, runs: Path) -> None:
+    run = create_run(Plan(data="digits"), "digits", runs)
+    (run.path / "plan.json").write_text("{")
+    assert "plan.json is damaged" in refused(1, "show", "last")
+    (run.path / "run.json").write_text("{}")
+    assert "run.json holds no state" in refused(1, "show", run.path)
+    assert "no run 'nope'" in refused(1, "show", "nope")

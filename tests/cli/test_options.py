@@ -136,5 +136,5 @@ def test_a_file_that_is_no_plan_is_refused(tmp_path: Path, content: bytes | None
 def test_options_of_the_optimizer_must_be_json() -> None:
     with pytest.raises(PlanError, match=r"(?s)--options 'x' is not JSON.*nesterov"):
         planned("digits", "--options", "x")
-    with pytest.raises(PlanError, match="optimizer.options"):
+    with pytest.raises(PlanError, match=r"optimizer\.options"):
         planned("digits", "--options", "[1]")

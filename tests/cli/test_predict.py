@@ -1,4 +1,4 @@
-"""``fitwell predict``: a line a sample, to a file, stdout or JSON; refuses what is not like the training data."""
+"""``fitwell predict``: a line a sample, to a file, stdout or JSON."""
 
 import io
 import json

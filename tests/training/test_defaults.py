@@ -84,7 +84,7 @@ def test_without_validation_there_is_nothing_to_be_patient_about(digits: Data) -
 
 
 def test_a_family_is_refused_with_those_that_suit(table: Data, digits: Data) -> None:
-    with pytest.raises(PlanError, match="image(.|\n)*mlp"):
+    with pytest.raises(PlanError, match=r"image(.|\n)*mlp"):
         decide(OPEN.change(model="cnn"), table)
     with pytest.raises(PlanError) as caught:
         decide(OPEN.change(model="oracle"), digits)

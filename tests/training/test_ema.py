@@ -18,7 +18,7 @@ def wander(net: nn.Module, draw: torch.Generator) -> dict[str, torch.Tensor]:
     """Other weights, and other statistics of the batch norm."""
     with torch.no_grad():
         for parameter in net.parameters():
-            parameter += torch.randn(parameter.shape, generator=draw, dtype=torch.float64)
+            parameter.add_(torch.randn(parameter.shape, generator=draw, dtype=torch.float64))
         net(torch.randn(8, 3, generator=draw, dtype=torch.float64))
     return {name: value.clone() for name, value in net.state_dict().items()}
 

@@ -29,7 +29,7 @@ def test_figures_do_not_depend_on_the_batches(
     job = make(data, model=family, hidden=(4, 8), norm="batch" if family == "cnn" else "none")
     assert data.validation is not None
     whole = measure(job.family, job.model, data.validation, data.shape.target)
-    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", size)
+    monkeypatch.setattr(evaluation, "LARGEST_BATCH", size)
     assert measure(job.family, job.model, data.validation, data.shape.target) == pytest.approx(
         whole, rel=1e-5
     )

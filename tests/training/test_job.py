@@ -59,7 +59,7 @@ CASES = [
 
 @pytest.mark.parametrize("ema", [None, 0.9])
 @pytest.mark.parametrize(("losses", "patience", "min_delta", "epochs", "best"), CASES)
-def test_it_stops_in_time_and_keeps_the_best(
+def test_it_stops_in_time_and_keeps_the_best(  # noqa: PLR0917 - a table
     losses: list[float], patience: int | None, min_delta: float, epochs: int, best: int, ema: float | None,
     digits: Data, make: Make, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

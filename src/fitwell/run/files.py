@@ -104,6 +104,31 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def sealed(value: dict[str, Any]) -> bytes:
+    """The value as JSON with the SHA-256 of itself, which ``read_sealed`` checks."""
+    return json.dumps(value | {"seal": _seal(value)}, indent=2).encode()
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The value that ``sealed`` wrote.
+
+    Raises:
+        DamagedError: the file is not JSON, or not what was written.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict) or value.pop("seal", None) != _seal(value):
+        raise DamagedError(
+            f"{path} was changed: its SHA-256 is not the one that was saved with it",
+            "the file that fitwell wrote",
+            "restore the file from a copy, or train again",
+        )
+    return value
+
+
+def _seal(value: dict[str, Any]) -> str:
+    return sha256(json.dumps(value, sort_keys=True).encode())
+
+
 def sha256(content: bytes | memoryview) -> str:
     """The checksum that is kept beside every saved tensor file."""
     return hashlib.sha256(content).hexdigest()

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import shutil
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -34,20 +35,23 @@ def create_run(plan: Plan, slug: str, folder: str | Path | None = None, parent: 
     with storage(base):
         base.mkdir(parents=True, exist_ok=True)
         path = _make_unique(base, name)
-    write_atomic(path / "plan.json", plan.to_json().encode())
-    write_json(path / "env.json", environment())
-    write_json(
-        path / "run.json",
-        {
-            "schema": SCHEMA,
-            "state": "running",
-            "started": time.time(),
-            "versions": environment()["packages"],
-            "seed": plan.seed,
-            "parent": parent,
-            "data": slug,
-        },
-    )
+    found = environment()
+    info = {
+        "schema": SCHEMA,
+        "state": "running",
+        "started": time.time(),
+        "versions": found["packages"],
+        "seed": plan.seed,
+        "parent": parent,
+        "data": slug,
+    }
+    try:
+        write_atomic(path / "plan.json", plan.to_json().encode())
+        write_json(path / "env.json", found)
+        write_json(path / "run.json", info)
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)  # without run.json nobody would know what it is
+        raise
     return Run(path)
 
 

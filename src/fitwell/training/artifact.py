@@ -6,7 +6,6 @@ model/model.json           family, its plan, the loss, shape, encoder, SHA-256 o
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from fitwell.errors import DamagedError, RunError
 from fitwell.models import Family, family
 from fitwell.models.criterion import criterion
 from fitwell.plan import LossPlan, ModelPlan, Plan
-from fitwell.run.files import read_json, sha256, storage, write_atomic
+from fitwell.run.files import read_sealed, sealed, sha256, storage, write_atomic
 from fitwell.shape import Shape
 from fitwell.training.checkpoint import read_tensors, to_bytes
 from fitwell.training.evaluation import outputs_of
@@ -74,7 +73,7 @@ def save_model(folder: Path, plan: Plan, fitted: Fitted) -> None:
         "encoder": fitted.encoder,
         "sha256": sha256(weights),
     }
-    write_atomic(folder / "model.json", json.dumps(description, indent=2).encode())
+    write_atomic(folder / "model.json", sealed(description))
 
 
 def load_model(folder: Path) -> Fitted:
@@ -90,7 +89,7 @@ def load_model(folder: Path) -> Fitted:
             "a finished run",
             f"`fitwell resume {folder.parent.name}` ends the training",
         )
-    description = read_json(folder / "model.json")
+    description = read_sealed(folder / "model.json")
     try:
         shape = Shape.from_dict(description["shape"])
         spec, loss = _MODEL.validate_python(description["model"]), _LOSS.validate_python(description["loss"])

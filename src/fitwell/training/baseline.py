@@ -31,6 +31,8 @@ def train_baseline(data: Data, seed: int) -> dict[str, float]:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     target, (x, y) = data.shape.target, _matrix(data.train)
+    if target.kind != "number" and len(np.unique(y)) < 2:
+        return {}  # parts in the order of time, or by groups, may leave one class to train on
     kind: Any = HistGradientBoostingRegressor if target.kind == "number" else HistGradientBoostingClassifier
     model = kind(
         random_state=seed, categorical_features=_categorical(data), early_stopping=data.validation is not None
@@ -39,7 +41,8 @@ def train_baseline(data: Data, seed: int) -> dict[str, float]:
         model.fit(x, y)
     else:
         x_val, y_val = _matrix(data.validation)
-        model.fit(x, y, X_val=x_val, y_val=y_val)
+        known = np.isin(y_val, y) if target.kind != "number" else np.full(len(y_val), True)
+        model.fit(x, y, X_val=x_val[known], y_val=y_val[known])
     figures: dict[str, float] = {}
     for name, part in data.parts.items():
         outputs = _outputs(model, _matrix(part)[0], target)

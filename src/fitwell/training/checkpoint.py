@@ -7,7 +7,6 @@ place; at any moment a complete one is there. No pickle.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from fitwell.errors import DamagedError
-from fitwell.run.files import read_json, sha256, storage, sync_folder, write_durable
+from fitwell.run.files import read_sealed, sealed, sha256, storage, sync_folder, write_durable
 from fitwell.training.job import Job
 
 SCHEMA = 1
@@ -153,7 +152,7 @@ def _write(
         content = to_bytes(tensors)
         sums[file] = sha256(content)
         write_durable(new / f"{file}.safetensors", content)
-    write_durable(new / "state.json", json.dumps(asdict(state) | {"sha256": sums}, indent=2).encode())
+    write_durable(new / "state.json", sealed(asdict(state) | {"sha256": sums}))
     sync_folder(new)
     if place.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -175,12 +174,12 @@ def _complete(folder: Path, name: str) -> Path | None:
 
 def _saved_best(folder: Path) -> int | None:
     place = folder / "best" / "state.json"
-    return int(read_json(place)["best_epoch"]) if place.exists() else None
+    return int(read_sealed(place)["best_epoch"]) if place.exists() else None
 
 
 def _read(place: Path) -> tuple[State, dict[str, Tensor], dict[str, Tensor]]:
     try:
-        state = State(**read_json(place / "state.json"))
+        state = State(**read_sealed(place / "state.json"))
     except TypeError as error:
         raise DamagedError(
             f"{place / 'state.json'} is no state: {error}", "what fitwell wrote", "train again"

@@ -38,7 +38,7 @@ class RunRecorder:
     ) -> None:
         self.run, self.observer, self.interrupts = run, observer, interrupts
         self.log = EventLog(run.events_path, size=state.events_size if state else 0)
-        self.every = min(SPARSEST, max(DENSEST, job.schedule.steps // STEP_EVENTS))
+        self.every = min(SPARSEST, max(DENSEST, -(-job.schedule.steps // STEP_EVENTS)))
         self.steps_per_epoch = job.schedule.steps // job.epochs
         self.samples_per_step = len(job.data.train) / self.steps_per_epoch
         self.started = time.monotonic() - (state.seconds if state else 0.0)

@@ -78,7 +78,7 @@ def test_numbers_come_back_in_the_units_of_the_target(regressor: FittedRun) -> N
     assert answers.shape == (120,)
     assert abs(answers.mean() - 100) < 60
     assert regressor.classes == ()
-    with pytest.raises(RunError, match="(?s)predicts no classes.*call predict"):
+    with pytest.raises(RunError, match=r"(?s)predicts no classes.*call predict"):
         regressor.predict_proba(X)
 
 
@@ -122,7 +122,7 @@ def test_a_finished_run_is_not_trained_again(classifier: FittedRun, shelf: Path)
     assert classifier.info == before
 
 
-class Stop(Exception):
+class StopError(Exception):
     pass
 
 
@@ -136,13 +136,11 @@ class Stopping:
 
     def epoch(self, row: dict[str, int]) -> None:
         if row["epoch"] == 2:
-            raise Stop
+            raise StopError
 
 
-def test_what_failed_is_kept_and_resumed_with_the_same_data_only(
-    classifier: FittedRun, tmp_path: Path
-) -> None:
-    with pytest.raises(Stop):
+def test_what_failed_is_resumed_with_the_same_data_only(classifier: FittedRun, tmp_path: Path) -> None:
+    with pytest.raises(StopError):
         fitwell.fit(quick((X, LABELS)), runs=tmp_path, observer=Stopping())
     run = find_run("last", tmp_path)
     assert run.state == "failed"

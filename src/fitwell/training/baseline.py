@@ -34,21 +34,25 @@ def train_baseline(data: Data, seed: int) -> dict[str, float]:
     if target.kind != "number" and len(np.unique(y)) < 2:
         return {}  # parts in the order of time, or by groups, may leave one class to train on
     kind: Any = HistGradientBoostingRegressor if target.kind == "number" else HistGradientBoostingClassifier
+    watched = _watched(data.validation, y, target)
     model = kind(
-        random_state=seed, categorical_features=_categorical(data), early_stopping=data.validation is not None
-    )
-    if data.validation is None:
-        model.fit(x, y)
-    else:
-        x_val, y_val = _matrix(data.validation)
-        known = np.isin(y_val, y) if target.kind != "number" else np.full(len(y_val), True)
-        model.fit(x, y, X_val=x_val[known], y_val=y_val[known])
+        random_state=seed, categorical_features=_categorical(data), early_stopping=bool(watched)
+    ).fit(x, y, **watched)
     figures: dict[str, float] = {}
     for name, part in data.parts.items():
         outputs = _outputs(model, _matrix(part)[0], target)
         found = metrics(outputs, part.fields["y"].index_select(0, part.index).cpu(), target)
         figures |= {f"{name}/{metric}": float(value) for metric, value in found.items()}
     return figures
+
+
+def _watched(validation: Split | None, y: np.ndarray, target: Target) -> dict[str, np.ndarray]:
+    """The validation samples by which the boosting is stopped: those of classes that it knows."""
+    if validation is None:
+        return {}
+    x_val, y_val = _matrix(validation)
+    known = np.isin(y_val, y) if target.kind != "number" else np.full(len(y_val), True)
+    return {"X_val": x_val[known], "y_val": y_val[known]} if known.any() else {}
 
 
 def suits(data: Data) -> bool:

@@ -112,6 +112,9 @@ class ModelPlan:
     )
     norm: Literal["auto", "none", "batch", "layer"] = Field(default="auto", description="batch in a cnn")
     dropout: Share | Auto = Field(default="auto", description="some for small data, where memorising is easy")
+    embedding: Literal["auto", "none", "periodic"] = Field(
+        default="auto", description="periodic: each number of a table through waves, to bend quickly along it"
+    )
     cd_steps: Count = Field(default=1, description="Gibbs steps of contrastive divergence (rbm)")
 
 

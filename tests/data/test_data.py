@@ -108,7 +108,7 @@ def test_without_supervision_the_target_is_left_out() -> None:
         ((X[:0], LABELS[:0]), "no samples|0 samples|empty"),
         (X, "no target|target"),
         ((X, np.array(["same"] * 200)), "only one class 'same'"),
-        ((X * [1, 1, np.inf, 1], LABELS), "row 0, column 2"),
+        ((np.where(X[7, 2] == X, np.inf, X), LABELS), "row 7, column 2 of X is inf"),
         (object(), "object is no data that fitwell can read"),
         ("memory", "lived in memory"),
         ("nothing-like-it", "neither a data set nor a file"),

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 import typer
 from typer.core import TyperGroup
@@ -45,8 +46,7 @@ def application() -> TyperGroup:
 
     for name, command in members("fitwell.cli", "command").items():
         app.command(name)(_exiting(command))
-    group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)  # noqa: S101 - for the type checker: there are several commands
+    group = cast("TyperGroup", typer.main.get_command(app))
     # Its own page is a short list: rich would take longer to import than all the rest.
     group.rich_markup_mode = None
     return group

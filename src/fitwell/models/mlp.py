@@ -18,10 +18,12 @@ from fitwell.models import (
     supervised_predict,
     supervised_score,
 )
+from fitwell.models.periodic import Periodic
 from fitwell.plan import ModelPlan
 from fitwell.shape import Input, Shape
 
 ONE_HOT_LEVELS = 8  # up to here a one-hot column is no wider than an embedding (as in RealMLP, 2407.04491)
+FEW = 1000  # training samples of a table, below which a small net without embeddings does better
 
 
 class Mlp(nn.Module):
@@ -106,7 +108,7 @@ class BatchNorm(nn.BatchNorm1d):
 NORMS: dict[str, type[nn.Module]] = {"batch": BatchNorm, "layer": nn.LayerNorm}
 
 
-def reader(field: Input) -> tuple[list[nn.Module], int]:
+def reader(field: Input, embedding: str) -> tuple[list[nn.Module], int]:
     """The layers that turn one input field into (B, width), and the width."""
     if field.kind == "image":
         channels, height, width = field.shape
@@ -114,12 +116,15 @@ def reader(field: Input) -> tuple[list[nn.Module], int]:
     if field.kind == "codes":
         codes = Codes(field.levels)
         return [codes], codes.width
+    if embedding == "periodic":
+        periodic = Periodic(field.shape[0])
+        return [periodic], periodic.width
     return [], field.shape[0]
 
 
-def read_all(shape: Shape) -> tuple[list[nn.Module], int]:
+def read_all(shape: Shape, embedding: str) -> tuple[list[nn.Module], int]:
     """The layers that turn all input fields into one (B, width), and the width."""
-    readers = [reader(field) for field in shape.inputs.values()]
+    readers = [reader(field, embedding) for field in shape.inputs.values()]
     if len(readers) == 1:
         return readers[0]
     modules: list[nn.Module] = [nn.Sequential(*layers) for layers, _ in readers]
@@ -153,7 +158,7 @@ def hidden_layers(plan: ModelPlan, widths: list[int]) -> Iterator[nn.Module]:
 
 def build(plan: ModelPlan, shape: Shape) -> nn.Module:
     """Readers of the fields, hidden layers, a linear output layer. ``hidden=()`` is a linear model."""
-    readers, width = read_all(shape)
+    readers, width = read_all(shape, plan.embedding)
     widths = [width, *map(int, plan.hidden)]
     return Mlp([*readers, *hidden_layers(plan, widths), dense(widths[-1], shape.target.outputs, None)])
 
@@ -170,12 +175,29 @@ def defaults(shape: Shape, samples: int) -> dict[str, tuple[Any, str]]:
             "dropout": (0.2, "the pixels of a training image are easily memorised"),
             "augment": ((), "a perceptron does not know that pixels have neighbours; a cnn gains more"),
         }
-    few = samples < 1000
+    return _table_defaults(samples)
+
+
+def _table_defaults(samples: int) -> dict[str, tuple[Any, str]]:
+    smooth = ("silu", "smooth, as most relations between columns are")
+    plain = ("none", "the columns are standardised, and a shallow net trains well without")
+    if samples < FEW:
+        return {
+            "hidden": ((64, 32), f"room for interactions, with {samples:,} samples"),
+            "activation": smooth,
+            "norm": plain,
+            "dropout": (0.2, "some noise against memorising rows"),
+            "embedding": ("none", f"{samples:,} samples can't tell a bend from noise"),
+        }
+    epochs = max(10, min(25, 700_000 // samples))
     return {
-        "hidden": ((64, 32) if few else (256, 128), f"room for interactions, with {samples:,} samples"),
-        "activation": ("silu", "smooth, as most relations between columns are"),
-        "norm": ("none", "the columns are standardised, and a shallow net trains well without"),
-        "dropout": (0.2 if few else 0.1, "some noise against memorising rows"),
+        "hidden": ((256, 128), f"room for interactions, with {samples:,} samples"),
+        "activation": smooth,
+        "norm": plain,
+        "dropout": (0.3, "embedded numbers make rows easy to memorise"),
+        "embedding": ("periodic", "lets the net bend quickly along a number, as trees do"),
+        "epochs": (epochs, "later epochs only memorise, even at the small rates of the end"),
+        "patience": (epochs, "the rate must come down before the validation loss can say the last word"),
     }
 
 

@@ -216,16 +216,17 @@ def _process_kept() -> Iterator[None]:
 def _recorded(run: Run, job: Job, observer: Observer, interrupts: Interrupts) -> Iterator[RunRecorder]:
     """Record what the block trains: from the last checkpoint if there is one, to the finished run."""
     torch.use_deterministic_algorithms(job.plan.deterministic)
-    with locked(run.path), _state_kept(run, observer):
-        run.update(state="running")
-        state = checkpoint.load(job, run.path / "checkpoints")
-        recorder = RunRecorder(run, job, observer, interrupts, state)
-        observer.begin(_introduction(run, job))
-        yield recorder
-        observer.end()
-        recorder.save(job)
-        conclude(job, run, observer, recorder.seconds)
-        _draw(run)
+    with locked(run.path):
+        with _state_kept(run, observer):
+            run.update(state="running")
+            state = checkpoint.load(job, run.path / "checkpoints")
+            recorder = RunRecorder(run, job, observer, interrupts, state)
+            observer.begin(_introduction(run, job))
+            yield recorder
+            observer.end()
+            recorder.save(job)
+            conclude(job, run, observer, recorder.seconds)
+        _draw(run)  # the run is done, even if a picture can't be written
 
 
 @contextmanager

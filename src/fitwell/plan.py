@@ -87,7 +87,10 @@ class DataPlan:
     source: Annotated[Any, BeforeValidator(_source), PlainSerializer(str)] = Field(
         description="a name (digits, mnist …), a file, a folder, or data in memory"
     )
-    target: str | None = Field(default=None, description="the column to predict; by default the last one")
+    target: str | None = Field(
+        default=None,
+        description="the column to predict; by default one called target, label, class or y, else the last",
+    )
     task: Literal["auto", "classes", "number", "none"] = Field(
         default="auto", description="found from the values of the target"
     )

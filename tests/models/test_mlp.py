@@ -1,5 +1,6 @@
 """The perceptron: its size, its initial weights, its fields."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from torch import nn
 
 from fitwell.models import parameter_count
-from fitwell.models.mlp import BatchNorm, Codes, build, defaults
+from fitwell.models.mlp import FEW, BatchNorm, Codes, build, defaults
+from fitwell.models.periodic import Periodic
 from fitwell.plan import ModelPlan
 from fitwell.shape import Input, Shape, Target
 
@@ -107,3 +109,29 @@ def test_the_defaults_for_images_are_wider_for_larger_images():
         for size in ((1, 28, 28), (3, 64, 64))
     )
     assert small[0] < large[0]
+
+
+def test_numbers_are_embedded_where_the_plan_says_so():
+    shape = Shape({"x": Input("numbers", (2,)), "codes": Input("codes", (1,), levels=(3,))}, TEN)
+    embedded = ModelPlan(
+        family="mlp", hidden=(8,), activation="relu", norm="none", dropout=0.0, embedding="periodic"
+    )
+    join = build(embedded, shape).layers[0]
+    assert isinstance(join.readers[0][0], Periodic)
+    x_B2 = torch.randn(4, 2)
+    joined = join(x_B2, torch.zeros(4, 1, dtype=torch.int64))
+    assert torch.equal(joined[:, :-3], join.readers[0][0](x_B2))
+    image = Shape({"x": Input("image", (1, 28, 28), (0.0,), (1.0,))}, TEN)
+    assert parameter_count(build(dataclasses.replace(embedded, hidden=()), image)) == 7_850
+
+
+def test_embeddings_are_for_tables_with_enough_samples():
+    table = Shape({"x": Input("numbers", (8,))}, TEN)
+    assert defaults(table, FEW - 1)["embedding"][0] == "none"
+    assert defaults(table, FEW)["embedding"][0] == "periodic"
+
+
+def test_a_table_is_trained_as_long_as_its_samples_allow_and_to_the_end_of_the_schedule():
+    for samples, expected in ((5_000, 25), (70_000, 10), (1_000_000, 10)):
+        given = defaults(Shape({"x": Input("numbers", (8,))}, TEN), samples)
+        assert given["epochs"][0] == given["patience"][0] == expected

@@ -21,7 +21,7 @@ def recognises(source: Any) -> bool:
     return isinstance(source, str) and _name(source) in NAMES
 
 
-def read(plan: DataPlan, like: Shape | None = None) -> Samples:  # noqa: ARG001 - already of its own form
+def read(plan: DataPlan, like: Shape | None = None) -> Samples:
     """All samples of the set: images (N, 8, 8) for digits, a DataFrame for the others.
 
     Raises:
@@ -30,7 +30,8 @@ def read(plan: DataPlan, like: Shape | None = None) -> Samples:  # noqa: ARG001 
     from sklearn import datasets
 
     name = _name(plan.source)
-    refuse_other_target(plan, TARGETS[name])
+    if like is None:
+        refuse_other_target(plan, TARGETS[name])
     if name == "digits":
         digits = datasets.load_digits()
         return Samples(

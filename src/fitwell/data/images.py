@@ -83,7 +83,8 @@ def read(plan: DataPlan, like: Shape | None = None) -> Samples:
         DataError: no pictures, an empty class, fewer than two classes, or a picture that is corrupt or has
             more pixels than Pillow's MAX_IMAGE_PIXELS; it names the folder or file.
     """
-    refuse_other_target(plan)
+    if like is None:
+        refuse_other_target(plan)
     root = Path(plan.source)
     pictures, notes = _find(root)
     if not pictures:

@@ -62,7 +62,7 @@ def _check(plan: LossPlan, target: Target) -> None:
         raise PlanError(
             f"the loss {plan.function!r} does not fit a target of kind {target.kind!r}",
             f"one of auto, {', '.join(fitting)}",
-            f"set loss.function to {fitting[0]!r}, or state another task for the data",
+            f"choose --loss {fitting[0]}, or another --task for the data",
         )
     given = plan.class_weights
     if isinstance(given, tuple) and target.kind != "number" and len(given) != len(target.names):

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 WAVES = 16  # of each number, as in RealMLP
 WIDTH = 8  # dimensions that a number gains: with 4, r2 on California's houses was 0.01 lower
-FREQUENCY = 1.0  # standard deviation of the initial frequencies, in periods a standard deviation of the number
+FREQUENCY = (
+    1.0  # standard deviation of the initial frequencies, in periods a standard deviation of the number
+)
 
 
 class Periodic(nn.Module):

@@ -9,6 +9,7 @@ import torch
 from fitwell.data.contract import Data
 from fitwell.errors import PlanError
 from fitwell.models import families, family
+from fitwell.models.criterion import criterion
 from fitwell.plan import Plan
 from fitwell.shape import Shape
 
@@ -26,7 +27,7 @@ def decide(plan: Plan, data: Data) -> tuple[Plan, dict[str, str]]:
     Raises:
         PlanError: the family can't learn from this data, or there is no such family.
     """
-    reasons: dict[str, str] = {}
+    reasons = {f"data.{part}": f"{size:,} samples" for part, size in _sizes(data).items()}
     plan = _apply(plan, {"family": _family(data.shape), "device": _device(plan)}, reasons)
     chosen = family(plan.model.family)
     needed = chosen.suits(data.shape)
@@ -82,8 +83,13 @@ def _epochs(samples: int, plan: Plan) -> Choice:
 
 
 def _others(plan: Plan, data: Data) -> dict[str, Choice]:
+    target = data.shape.target.kind
+    task = {"binary": "classes"}.get(target, target)
+    function = {"classes": "cross-entropy", "binary": "bce", "number": "mse", "none": "auto"}[target]
     warmup = {"one-cycle": 0.25, "constant": 0.0, "plateau": 0.0}.get(plan.schedule.shape, 0.05)
     return {
+        "task": (task, "found from the values of the target"),
+        "function": (function, f"for a target of {task}" if target != "none" else "the family's own"),
         "patience": _patience(plan, data),
         "warmup": (warmup, f"what {plan.schedule.shape} usually takes"),
         "weight_decay": (0.01, "AdamW's own default: weak"),
@@ -92,6 +98,13 @@ def _others(plan: Plan, data: Data) -> dict[str, Choice]:
         "norm": ("none", "a shallow net trains well without"),
         "dropout": (0.0, "validation decides when to stop"),
         "hidden": ((128,), "one layer of moderate width"),
+    }
+
+
+def _sizes(data: Data) -> dict[str, int]:
+    return {
+        "validation": len(data.validation) if data.validation else 0,
+        "test": len(data.test) if data.test else 0,
     }
 
 
@@ -105,6 +118,8 @@ def _patience(plan: Plan, data: Data) -> Choice:
 
 def _check(plan: Plan, data: Data) -> None:
     """Refuse what the data can't carry."""
+    if data.shape.target.kind != "none":
+        criterion(plan.loss, data.shape.target, None)
     regularization = plan.regularization
     image = any(one.kind == "image" for one in data.shape.inputs.values())
     if regularization.augment and not image:

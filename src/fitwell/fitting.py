@@ -142,12 +142,12 @@ def fit(plan: Plan, *, runs: str | Path | None = None, observer: Observer | None
             begun can be resumed.
     """
     observer = observer or Quiet()
-    with _process_kept(), noted() as interrupts:
+    with _process_kept():
         data = load(plan)
         job, reasons = prepare(plan, data, observer.say)
         run = create_run(job.plan, _slug(plan), runs)
         run.update(reasons=reasons, notes=list(data.notes), fingerprint=data.fingerprint)
-        with _recorded(run, job, observer, interrupts) as recorder:
+        with noted() as interrupts, _recorded(run, job, observer, interrupts) as recorder:
             train(job, recorder)
     return FittedRun(run.path)
 
@@ -177,11 +177,11 @@ def resume(
         observer.say(f"run {run.name} is done already")
         return FittedRun(run.path)
     plan = run.plan if data is None else run.plan.change(source=data)
-    with _process_kept(), noted() as interrupts:
+    with _process_kept():
         loaded = load(plan)
         _check_same(run, loaded)
         job, _ = prepare(plan, loaded, observer.say)
-        with _recorded(run, job, observer, interrupts) as recorder:
+        with noted() as interrupts, _recorded(run, job, observer, interrupts) as recorder:
             train(job, recorder)
     return FittedRun(run.path)
 
@@ -225,6 +225,7 @@ def _recorded(run: Run, job: Job, observer: Observer, interrupts: Interrupts) ->
             yield recorder
             observer.end()
             recorder.save(job)
+            recorder.stop_if_told()
             conclude(job, run, observer, recorder.seconds)
         _draw(run)  # the run is done, even if a picture can't be written
 

@@ -131,7 +131,7 @@ def test_embeddings_are_for_tables_with_enough_samples():
     assert defaults(table, FEW)["embedding"][0] == "periodic"
 
 
-def test_a_table_is_trained_as_long_as_its_samples_allow_and_to_the_end_of_the_schedule():
+def test_a_table_is_trained_as_long_as_its_samples_allow():
     for samples, expected in ((5_000, 25), (70_000, 10), (1_000_000, 10)):
         given = defaults(Shape({"x": Input("numbers", (8,))}, TEN), samples)
-        assert given["epochs"][0] == given["patience"][0] == expected
+        assert given["epochs"][0] == expected

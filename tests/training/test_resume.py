@@ -86,7 +86,9 @@ def test_killed_at_random_moments_it_ends_the_same(name: str, tmp_path: Path) ->
         run: str | None = None
         for _ in range(100):
             seconds = draw.uniform(0.05, duration) if kills < KILLS else 1e9
-            child = context.Process(target=_train_until_killed, args=(plan.to_json(), str(runs), run, seconds))
+            child = context.Process(
+                target=_train_until_killed, args=(plan.to_json(), str(runs), run, seconds)
+            )
             child.start()
             child.join()
             assert child.exitcode in (0, -signal.SIGKILL)
@@ -175,9 +177,7 @@ def test_fit_leaves_the_process_as_it_was(tmp_path: Path) -> None:
     assert torch.get_num_threads() == threads
 
 
-def test_a_full_disk_fails_the_run_and_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_fails_the_run_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = PLANS["mlp with dropout, mixup and augmentation"]
     expected = outcome(fitwell.fit(plan, runs=tmp_path / "whole"))
     real, saves = recording.checkpoint.save, []

@@ -197,7 +197,6 @@ def _table_defaults(samples: int) -> dict[str, tuple[Any, str]]:
         "dropout": (0.3, "embedded numbers make rows easy to memorise"),
         "embedding": ("periodic", "lets the net bend quickly along a number, as trees do"),
         "epochs": (epochs, "later epochs only memorise, even at the small rates of the end"),
-        "patience": (epochs, "the rate must come down before the validation loss can say the last word"),
     }
 
 

@@ -15,6 +15,7 @@ from fitwell.shape import Shape
 
 STEPS = 2000  # enough for the built-in families to converge on the bundled sets
 FEWEST, MOST = 10, 30  # epochs
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 Choice = tuple[Any, str]
 
 
@@ -129,9 +130,8 @@ def _check(plan: Plan, data: Data) -> None:
             "mixup of categories, or without a target", "numbers or images with a target", "leave out --mixup"
         )
     try:
-        torch.device(plan.device)
-        torch.zeros(1, device=plan.device)
-    except (RuntimeError, AssertionError) as error:
-        raise PlanError(
-            f"device {plan.device!r} can't be used: {error}", "cpu, cuda or mps", "change --device"
-        ) from None
+        usable = plan.device.partition(":")[0] in DEVICES and torch.zeros(1, device=plan.device).isfinite()
+    except (RuntimeError, AssertionError):
+        usable = False
+    if not usable:
+        raise PlanError(f"device {plan.device!r} can't be used here", "cpu, cuda or mps", "change --device")

@@ -39,4 +39,5 @@ def noted() -> Iterator[Interrupts]:
         yield interrupts
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # None: the handler was not installed from Python, so it can't be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

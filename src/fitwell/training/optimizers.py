@@ -82,8 +82,8 @@ def _find(name: str) -> type[Any]:
         and issubclass(value, torch.optim.Optimizer)
         and value is not torch.optim.Optimizer
     }
-    # These two need more than a gradient a step: a closure, or sparse gradients only.
-    for unusable in ("lbfgs", "sparseadam"):
+    # They need a closure, sparse gradients only, matrices only.
+    for unusable in ("lbfgs", "sparseadam", "muon"):
         available.pop(unusable, None)
     if name.lower() not in available:
         raise PlanError(

@@ -44,7 +44,7 @@ class RunRecorder:
         self.started = time.monotonic() - (state.seconds if state else 0.0)
         self.next_tick = self.next_save = 0.0
         self.ticked = (time.monotonic(), job.step)
-        self.epoch_started = time.monotonic()
+        self.epoch_started, self.epoch_step = time.monotonic(), job.step
 
     @property
     def seconds(self) -> float:
@@ -62,13 +62,20 @@ class RunRecorder:
             self._tick(job, now)
         if self.interrupts.received:
             self.save(job)
+            self.stop_if_told()
+
+    def stop_if_told(self) -> None:
+        """Raise Preempted if a signal came; the job must have been saved."""
+        if self.interrupts.received:
             raise _preempted(self.run, self.interrupts.received)
 
     def epoch(self, job: Job, row: dict[str, float]) -> None:
         """Record the figures of an epoch."""
         seconds = time.monotonic() - self.epoch_started
         self.epoch_started = time.monotonic()
-        signals = row | {"throughput": len(job.data.train) / seconds}
+        samples = (job.step - self.epoch_step) * self.samples_per_step
+        self.epoch_step = job.step
+        signals = row | {"throughput": samples / max(seconds, 1e-9)}
         self.log.append(job.step, float(job.epoch), signals)
         shown: dict[str, Any] = {"epoch": job.epoch, "epochs": job.epochs, "seconds": seconds}
         self.observer.epoch(shown | row | {"best": job.best_epoch == job.epoch})

@@ -26,7 +26,7 @@ def threads(count: int) -> Iterator[None]:
 
 def available() -> int:
     """Cores that this process may use; OMP_NUM_THREADS is a limit that somebody set on purpose."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # "4,3": four, and three within each
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, int(limit)) if limit.isdigit() and int(limit) else cores
 

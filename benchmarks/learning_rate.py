@@ -59,14 +59,14 @@ def regret(name: str, plan: object, seeds: int, threads: int) -> list[str]:
     from fitwell.training.loop import Silent, train
     from fitwell.training.prepare import load, make_job, prepare
 
-    plan = plan.change(epochs=EPOCHS, patience=None, threads=threads, lr=1e-3)  # type: ignore[attr-defined]
+    plan = plan.change(epochs=EPOCHS, patience=None, monitor="loss", threads=threads, lr=1e-3)  # type: ignore[attr-defined]
     data = load(plan)
     losses = []
     for rate in RATES:
         job = make_job(prepare(plan, data)[0].plan.change(lr=float(rate)), data)
         try:
             train(job, Silent())
-            losses.append(max(job.best_loss, PERFECT))
+            losses.append(max(job.best_score, PERFECT))
         except DivergedError:
             losses.append(math.inf)
     found = [find_learning_rate(prepare(plan.change(seed=s), data)[0]).suggestion for s in range(seeds)]

@@ -188,8 +188,9 @@ class StoppingPlan:
     patience: Count | Auto | None = Field(
         default="auto", description="epochs without improvement before it stops"
     )
-    min_delta: NonNegative = Field(
-        default=0.0, description="what counts as an improvement of the validation loss"
+    min_delta: NonNegative = Field(default=0.0, description="what counts as an improvement")
+    monitor: Literal["auto", "loss", "metric"] = Field(
+        default="auto", description="of the validation part: says which weights to keep and when to stop"
     )
 
 

@@ -51,8 +51,8 @@ def contents(job: Job) -> dict[str, Any]:
     """Everything that a checkpoint must bring back."""
     return copy.deepcopy(
         {
-            "progress": (job.epoch, job.position, job.step, job.best_loss, job.best_epoch),
-            "tally": job.tally,
+            "progress": (job.epoch, job.position, job.step, job.best_score, job.best_epoch),
+            "tally": job.tallied().clone(),
             "model": dict(job.model.state_dict()),
             "optimizer": job.optimizer.state_dict(),
             "schedule": job.schedule.state_dict(),

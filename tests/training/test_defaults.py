@@ -70,7 +70,7 @@ def with_samples(samples: int) -> Data:
     """As if there were so many."""
     index = torch.zeros(1, dtype=torch.int64).expand(samples)
     fields = {"x": torch.zeros(1, 4), "y": torch.zeros(1, dtype=torch.int64)}
-    return Data(Split(fields, index), None, None, numbers_shape(), {}, structured=True)
+    return Data(Split(fields, index), None, None, numbers_shape(), {"encoding": "numbers"}, structured=True)
 
 
 def numbers_shape() -> Any:

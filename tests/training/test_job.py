@@ -65,11 +65,19 @@ def test_it_stops_in_time_and_keeps_the_best(  # noqa: PLR0917 - a table
 ) -> None:  # fmt: skip
     job = make(digits, epochs=6, patience=patience, min_delta=min_delta, ema=ema, batch_size=128)
     weights = trained(job, losses, monkeypatch)
-    assert (job.epoch, job.best_epoch, job.best_loss) == (epochs, best, losses[best - 1])
+    assert (job.epoch, job.best_epoch, job.best_score) == (epochs, best, losses[best - 1])
     assert len(weights) == epochs
     job.restore_best()
     assert same(dict(job.model.state_dict()), weights[best - 1])
     assert best == epochs or not same(weights[-1], weights[best - 1])
+
+
+def test_the_metric_may_decide_instead(digits: Data, make: Make) -> None:
+    job = make(digits, monitor="metric")
+    for epoch, (loss, accuracy) in enumerate([(0.5, 0.7), (0.4, 0.6), (0.9, 0.8), (0.1, 0.8)], start=1):
+        job.epoch = epoch
+        job.remember({"loss/val": loss, "accuracy/val": accuracy})
+    assert (job.best_epoch, job.best_score) == (3, -0.8)
 
 
 def test_without_validation_it_trains_to_the_end_and_keeps_the_last(digits: Data, make: Make) -> None:

@@ -98,7 +98,7 @@ def test_it_is_the_textbook_loop_bit_for_bit(family: str, digits: Data, unlabell
     batches = []
     for epoch in range(2):
         job.epoch = epoch
-        batches += [index for (index,) in steps_of_epoch(job)]
+        batches += [index for ((index, _),) in steps_of_epoch(job)]
     job.epoch = 0
 
     torch.manual_seed(5)
@@ -204,7 +204,7 @@ def test_an_epoch_is_a_permutation_and_goes_on_where_it_was(
         plan=plan, epoch=epoch, position=0, data=SimpleNamespace(train=Split({}, index))
     )
     steps = list(steps_of_epoch(job))
-    assert torch.cat([b for step in steps for b in step]).sort().values.tolist() == index.tolist()
+    assert torch.cat([b for step in steps for b, _ in step]).sort().values.tolist() == index.tolist()
     assert all(len(step) == group for step in steps[:-1])
     for position in range(len(steps) + 1):
         job.position = position
@@ -212,7 +212,7 @@ def test_an_epoch_is_a_permutation_and_goes_on_where_it_was(
         rest = list(steps_of_epoch(job))
         assert len(rest) == len(steps) - position
         for one, other in zip(rest, steps[position:], strict=True):
-            assert [b.tolist() for b in one] == [b.tolist() for b in other]
+            assert [(b.tolist(), share) for b, share in one] == [(b.tolist(), share) for b, share in other]
 
 
 def test_each_seed_and_epoch_has_its_own_order(digits: Data, make: Make) -> None:
@@ -221,7 +221,7 @@ def test_each_seed_and_epoch_has_its_own_order(digits: Data, make: Make) -> None
         job = make(digits, seed=seed)
         for epoch in range(3):
             job.epoch = epoch
-            orders.add(tuple(torch.cat([i for (i,) in steps_of_epoch(job)]).tolist()))
+            orders.add(tuple(torch.cat([i for ((i, _),) in steps_of_epoch(job)]).tolist()))
     assert len(orders) == 9
 
 

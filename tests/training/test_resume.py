@@ -56,7 +56,7 @@ def outcome(run: Run) -> tuple[object, ...]:
     ]
     weights = json.loads((run.path / "model" / "model.json").read_text())["sha256"]
     last = json.loads((run.path / "checkpoints" / "last" / "state.json").read_text())
-    kept = {k: last[k] for k in ("epoch", "step", "best_epoch", "best_loss", "schedule", "sha256")}
+    kept = {k: last[k] for k in ("epoch", "step", "best_epoch", "best_score", "schedule", "sha256")}
     return weights, run.metrics, events, kept
 
 

@@ -34,7 +34,7 @@ class State:
     epoch: int
     position: int
     step: int
-    best_loss: float
+    best_score: float
     best_epoch: int
     schedule: dict[str, Any]
     optimizer: dict[str, Any]
@@ -79,7 +79,7 @@ def load(job: Job, folder: Path) -> State | None:
     job.optimizer.load_state_dict(_optimizer_state(state.optimizer, others))
     job.schedule.load_state_dict(state.schedule)
     job.epoch, job.position, job.step = state.epoch, state.position, state.step
-    job.best_loss, job.best_epoch = state.best_loss, state.best_epoch
+    job.best_score, job.best_epoch = state.best_score, state.best_epoch
     best = _complete(folder, "best")
     if state.best_epoch and best is not None:
         # `best` may be newer than `last`, if the process died between the two: it is found again on the way.
@@ -96,14 +96,14 @@ def load(job: Job, folder: Path) -> State | None:
 
 def _state(job: Job, optimizer: dict[str, Any], events_size: int, seconds: float) -> State:
     return State(
-        schema=SCHEMA, epoch=job.epoch, position=job.position, step=job.step, best_loss=job.best_loss,
+        schema=SCHEMA, epoch=job.epoch, position=job.position, step=job.step, best_score=job.best_score,
         best_epoch=job.best_epoch, schedule=job.schedule.state_dict(), optimizer=optimizer,
         ema_updates=job.ema.updates if job.ema else 0, events_size=events_size, seconds=seconds, sha256={},
     )  # fmt: skip
 
 
 def _other_tensors(job: Job) -> dict[str, Tensor]:
-    others = {"tally": job.tally, "rng.cpu": torch.get_rng_state()}
+    others = {"tally": job.tallied(), "rng.cpu": torch.get_rng_state()}
     if job.device.type == "cuda":
         others["rng.cuda"] = torch.cuda.get_rng_state(job.device)
     if job.ema is not None:

@@ -15,6 +15,7 @@ from fitwell.shape import Shape
 
 STEPS = 2000  # enough for the built-in families to converge on the bundled sets
 FEWEST, MOST = 10, 30  # epochs
+MANY = 500  # validation samples from which their accuracy tells epochs apart
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 Choice = tuple[Any, str]
 
@@ -37,6 +38,8 @@ def decide(plan: Plan, data: Data) -> tuple[Plan, dict[str, str]]:
         raise PlanError(
             f"{plan.model.family} can't learn from this data", needed, f"choose --model among {suitable}"
         )
+    if data.encoder["encoding"] != "columns":
+        plan = _apply(plan, {"embedding": ("none", "only the columns of a table are embedded")}, reasons)
     samples = len(data.train)
     plan = _apply(plan, chosen.defaults(data.shape, samples), reasons)
     plan = _apply(plan, {"batch_size": _batch_size(samples)}, reasons)
@@ -98,6 +101,8 @@ def _others(plan: Plan, data: Data) -> dict[str, Choice]:
         "activation": ("relu", "cheap, and its gradient does not vanish"),
         "norm": ("none", "a shallow net trains well without"),
         "dropout": (0.0, "validation decides when to stop"),
+        "embedding": ("none", "the family has none"),
+        "monitor": _monitor(data),
         "hidden": ((128,), "one layer of moderate width"),
     }
 
@@ -107,6 +112,14 @@ def _sizes(data: Data) -> dict[str, int]:
         "validation": len(data.validation) if data.validation else 0,
         "test": len(data.test) if data.test else 0,
     }
+
+
+def _monitor(data: Data) -> Choice:
+    if data.shape.target.kind not in ("classes", "binary"):
+        return "loss", "the validation loss is what shall be small"
+    if data.validation is None or len(data.validation) < MANY:
+        return "loss", "finer than the accuracy of few validation samples"
+    return "metric", "the accuracy may still rise when the loss grows by overconfidence"
 
 
 def _patience(plan: Plan, data: Data) -> Choice:

@@ -49,13 +49,12 @@ def train(job: Job, recorder: Recorder) -> None:
         model.train()
         for batches in steps_of_epoch(job):
             optimizer.zero_grad()
-            samples = sum(map(len, batches))
-            for index in batches:
+            for index, share in batches:
                 batch = vary(job, job.data.train.take(index))
                 with precision(job):
                     loss = family.loss(model, batch)
-                (loss if len(index) == samples else loss * (len(index) / samples)).backward()
-                job.tally.add_(loss.detach(), alpha=len(index))
+                (loss if share == 1 else loss * share).backward()
+                job.count(loss.detach(), len(index))
             if clip is not None:
                 job.gradient_norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimizer.step()
@@ -68,8 +67,8 @@ def train(job: Job, recorder: Recorder) -> None:
         recorder.epoch(job, end_epoch(job))
 
 
-def steps_of_epoch(job: Job) -> Iterator[tuple[Tensor, ...]]:
-    """For each step that remains of this epoch, its batches as sample indices.
+def steps_of_epoch(job: Job) -> Iterator[list[tuple[Tensor, float]]]:
+    """For each step that remains of this epoch, its batches: sample indices, and their share of the step.
 
     The order depends on the seed and the number of the epoch alone, so it is the same after a resume.
     """
@@ -79,7 +78,9 @@ def steps_of_epoch(job: Job) -> Iterator[tuple[Tensor, ...]]:
     size, group = int(job.plan.batch_size), job.plan.accumulate
     batches = batches_of(order, size)
     for start in range(job.position * group, len(batches), group):
-        yield batches[start : start + group]
+        step = batches[start : start + group]
+        samples = sum(map(len, step))
+        yield [(index, len(index) / samples) for index in step]
 
 
 def batches_of(order: Tensor, size: int) -> tuple[Tensor, ...]:
@@ -113,7 +114,7 @@ def precision(job: Job) -> AbstractContextManager[object]:
 
 def end_epoch(job: Job) -> dict[str, float]:
     """Measure, remember the best weights, decide whether to go on; return the epoch's figures."""
-    row = {"loss/optimized": float(job.tally) / len(job.data.train), "lr": job.schedule.lr}
+    row = {"loss/optimized": float(job.tallied()) / len(job.data.train), "lr": job.schedule.lr}
     if not math.isfinite(row["loss/optimized"]):
         raise DivergedError(
             f"the loss became {row['loss/optimized']} in epoch {job.epoch + 1}",
@@ -127,6 +128,6 @@ def end_epoch(job: Job) -> dict[str, float]:
                 row |= {f"{name}/{part}": value for name, value in figures.items()}
         job.epoch, job.position = job.epoch + 1, 0
         job.tally.zero_()
-        job.remember(row.get("loss/val"))
+        job.remember(row)
     job.schedule.end_epoch(row.get("loss/val", row["loss/optimized"]))
     return row

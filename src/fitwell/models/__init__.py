@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ def parameter_count(model: nn.Module) -> int:
 
 def supervised_loss(model: nn.Module, batch: Batch) -> Tensor:
     """The criterion of the model's outputs and the batch's target."""
-    return cast("Tensor", cast("nn.Module", model.criterion)(model(*input_fields(batch)), batch["y"]))
+    return model.criterion(model(*input_fields(batch)), batch["y"])  # type: ignore[operator,no-any-return]
 
 
 def supervised_predict(model: nn.Module, batch: Batch) -> Tensor:
@@ -77,7 +77,7 @@ def supervised_predict(model: nn.Module, batch: Batch) -> Tensor:
 
 def supervised_score(model: nn.Module, outputs: Tensor, batch: Batch) -> Tensor:
     """The criterion of outputs that were computed before."""
-    return cast("Tensor", cast("nn.Module", model.criterion)(outputs, batch["y"]))
+    return model.criterion(outputs, batch["y"])  # type: ignore[operator,no-any-return]
 
 
 def input_fields(batch: Batch) -> list[Tensor]:

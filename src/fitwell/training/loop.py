@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -44,11 +43,14 @@ def train(job: Job, recorder: Recorder) -> None:
     step of one large batch.
     """
     family, model, optimizer, schedule = job.family, job.model, job.optimizer, job.schedule
-    clip = job.plan.regularization.clip
+    parameters, clip = list(model.parameters()), job.plan.regularization.clip
     while not job.finished:
         model.train()
         for batches in steps_of_epoch(job):
-            optimizer.zero_grad()
+            for parameter in parameters:
+                parameter.grad = (
+                    None  # zero_grad, without the profiler's record that costs 4 % of a small step
+                )
             for index, share in batches:
                 batch = vary(job, job.data.train.take(index))
                 with precision(job):
@@ -56,7 +58,7 @@ def train(job: Job, recorder: Recorder) -> None:
                 (loss if share == 1 else loss * share).backward()
                 job.count(loss.detach(), len(index))
             if clip is not None:
-                job.gradient_norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
+                job.gradient_norm = nn.utils.clip_grad_norm_(parameters, clip)
             optimizer.step()
             schedule.step()
             if job.ema is not None:
@@ -67,7 +69,7 @@ def train(job: Job, recorder: Recorder) -> None:
         recorder.epoch(job, end_epoch(job))
 
 
-def steps_of_epoch(job: Job) -> Iterator[list[tuple[Tensor, float]]]:
+def steps_of_epoch(job: Job) -> list[list[tuple[Tensor, float]]]:
     """For each step that remains of this epoch, its batches: sample indices, and their share of the step.
 
     The order depends on the seed and the number of the epoch alone, so it is the same after a resume.
@@ -77,10 +79,10 @@ def steps_of_epoch(job: Job) -> Iterator[list[tuple[Tensor, float]]]:
     order = index[torch.randperm(len(index), generator=generator).to(index.device)]
     size, group = int(job.plan.batch_size), job.plan.accumulate
     batches = batches_of(order, size)
-    for start in range(job.position * group, len(batches), group):
-        step = batches[start : start + group]
-        samples = sum(map(len, step))
-        yield [(index, len(index) / samples) for index in step]
+    if group == 1:
+        return [[(index, 1.0)] for index in batches[job.position :]]
+    steps = [batches[start : start + group] for start in range(job.position * group, len(batches), group)]
+    return [[(index, len(index) / sum(map(len, step))) for index in step] for step in steps]
 
 
 def batches_of(order: Tensor, size: int) -> tuple[Tensor, ...]:

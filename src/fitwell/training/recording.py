@@ -16,7 +16,7 @@ from fitwell.training.job import Job
 from fitwell.training.observer import Observer
 
 STEP_EVENTS = 1000  # at most, over a whole run
-SPARSEST, DENSEST = 10_000, 20  # steps between two recorded ones
+SPARSEST, DENSEST = 10_000, 40  # steps between two recorded ones
 TICK = 0.1  # seconds between two looks at the clock's consequences
 SAVE_SECONDS = 5.0  # at least, between two checkpoints
 SAVE_SHARE = 50  # ... and this many times what the last one took, so that saving costs at most 2 %

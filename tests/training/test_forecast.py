@@ -30,7 +30,9 @@ def pixels(count: int) -> Data:
         {"x": Input("image", (1, 28, 28), mean=(33.0,), std=(78.0,))},
         Target("classes", tuple("0123456789")),
     )
-    return Data(Split(fields, torch.arange(count)), None, None, shape, {"encoding": "pixels"}, structured=False)
+    return Data(
+        Split(fields, torch.arange(count)), None, None, shape, {"encoding": "pixels"}, structured=False
+    )
 
 
 def test_mnist_in_batches_of_64() -> None:

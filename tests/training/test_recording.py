@@ -79,23 +79,23 @@ def test_the_number_of_step_events_is_bounded(
 
 
 def test_a_training_is_recorded(digits: Data, make: Make, tmp_path: Path) -> None:
-    job, shown = make(digits, batch_size=16, epochs=3), Shown()
+    job, shown = make(digits, batch_size=16, epochs=5), Shown()
     recorded = recorder(job, tmp_path, observer=shown)
     train(job, recorded)
     recorded.log.flush()
     found = events(recorded.run)
     steps = [e for e in found if "loss/batch" in e["signals"]]
     epochs = [e for e in found if "loss/val" in e["signals"]]
-    assert [e["step"] for e in steps] == [40]  # 19 steps an epoch, every fortieth
-    assert [e["epoch"] for e in steps] == pytest.approx([40 / 19], abs=1e-6)
+    assert [e["step"] for e in steps] == [80]  # 19 steps an epoch, every eightieth
+    assert [e["epoch"] for e in steps] == pytest.approx([80 / 19], abs=1e-6)
     assert all(set(e["signals"]) == {"loss/batch", "lr", "gradient/norm"} for e in steps)
-    assert [(e["step"], e["epoch"]) for e in epochs] == [(19, 1.0), (38, 2.0), (57, 3.0)]
+    assert [(e["step"], e["epoch"]) for e in epochs] == [(19 * k, float(k)) for k in range(1, 6)]
     names = {"loss/optimized", "lr", "loss/train", "accuracy/train", "loss/val", "accuracy/val", "throughput"}
     for event, row in zip(epochs, shown.rows, strict=True):
         assert set(event["signals"]) == names
         assert all(row[name] == event["signals"][name] for name in names - {"throughput"})
         assert row.keys() - names == {"epoch", "epochs", "seconds", "best"}
-        assert (row["epoch"], row["epochs"]) == (event["epoch"], 3)
+        assert (row["epoch"], row["epochs"]) == (event["epoch"], 5)
     best = [row["epoch"] for row in shown.rows if row["best"]]
     assert best[-1] == job.best_epoch
     assert [e["step"] for e in found] == sorted(e["step"] for e in found)

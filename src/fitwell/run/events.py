@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 from fitwell.run.files import storage
 
@@ -31,7 +31,7 @@ class EventLog:
 
     def __init__(self, path: Path, size: int | None = None) -> None:
         self.path = path
-        self._waiting: list[str] = []
+        self._waiting: list[tuple[int, float, float, Mapping[str, SupportsFloat]]] = []
         self._flushed = time.monotonic()
         with storage(path):
             path.touch()
@@ -40,22 +40,30 @@ class EventLog:
             with open(path, "r+b") as file:
                 file.truncate(keep)
 
-    def append(self, step: int, epoch: float, signals: Mapping[str, float]) -> None:
-        """Record the values of signals at a step; non-finite values are kept as null."""
-        finite = {name: value if math.isfinite(value) else None for name, value in signals.items()}
-        event = {"step": step, "epoch": round(epoch, 6), "time": round(time.time(), 3), "signals": finite}
-        self._waiting.append(json.dumps(event) + "\n")
+    def append(self, step: int, epoch: float, signals: Mapping[str, SupportsFloat]) -> None:
+        """Record the values of signals at a step; non-finite values are kept as null.
+
+        A value may be a tensor: it is read when the events are written, so that no step waits for the device.
+        """
+        self._waiting.append((step, epoch, time.time(), signals))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> int:
         """Write what waits; return the size of the file in bytes."""
         with storage(self.path), open(self.path, "ab") as file:
-            file.write("".join(self._waiting).encode())
+            file.write("".join(_line(*event) for event in self._waiting).encode())
             size = file.tell()
         self._waiting.clear()
         self._flushed = time.monotonic()
         return size
+
+
+def _line(step: int, epoch: float, when: float, signals: Mapping[str, SupportsFloat]) -> str:
+    values = {name: float(value) for name, value in signals.items()}
+    finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+    event = {"step": step, "epoch": round(epoch, 6), "time": round(when, 3), "signals": finite}
+    return json.dumps(event) + "\n"
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

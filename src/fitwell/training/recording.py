@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, SupportsFloat
 
+import torch
 from torch import Tensor, nn
 
 from fitwell.errors import Preempted
@@ -16,7 +17,7 @@ from fitwell.training.job import Job
 from fitwell.training.observer import Observer
 
 STEP_EVENTS = 1000  # at most, over a whole run
-SPARSEST, DENSEST = 10_000, 40  # steps between two recorded ones
+SPARSEST, DENSEST = 10_000, 80  # steps between two recorded ones
 TICK = 0.1  # seconds between two looks at the clock's consequences
 SAVE_SECONDS = 5.0  # at least, between two checkpoints
 SAVE_SHARE = 50  # ... and this many times what the last one took, so that saving costs at most 2 %
@@ -55,7 +56,11 @@ class RunRecorder:
         """Record every so many steps; save when it is time; stop when a signal came."""
         if job.step % self.every == 0:
             norm = job.gradient_norm if job.gradient_norm is not None else gradient_norm(job.model)
-            signals = {"loss/batch": float(loss), "lr": job.schedule.lr, "gradient/norm": float(norm)}
+            signals: dict[str, SupportsFloat] = {
+                "loss/batch": loss,
+                "lr": job.schedule.lr,
+                "gradient/norm": norm,
+            }
             self.log.append(job.step, job.step / self.steps_per_epoch, signals)
         now = time.monotonic()
         if now >= self.next_tick:
@@ -101,7 +106,8 @@ class RunRecorder:
 
 def gradient_norm(model: nn.Module) -> Tensor:
     """The Euclidean norm of all gradients, as the last step used them."""
-    return nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+    norms = [p.grad.norm() for p in model.parameters() if p.grad is not None]
+    return torch.stack(norms).norm() if norms else torch.zeros(())
 
 
 def _preempted(run: Run, number: int) -> Preempted:

@@ -175,6 +175,8 @@ def resume(
     run = find_run(str(name), runs)
     if run.state == "done":
         observer.say(f"run {run.name} is done already")
+        if not (run.path / "report.html").exists():
+            _draw(run)
         return FittedRun(run.path)
     plan = run.plan if data is None else run.plan.change(source=data)
     with _process_kept():

@@ -102,3 +102,17 @@ def test_best_of_needs_both_figures() -> None:
     assert best_of(metrics, "accuracy") == (0.9, 0.8)
     assert best_of(metrics, "r2") is None
     assert best_of({"train/r2": 0.0, "val/r2": 0.0}, "r2") == (0.0, 0.0)
+
+
+def test_praise_tells_which_weights_were_kept_and_why() -> None:
+    train = [1.0, 0.5, 0.3, 0.2, 0.15, 0.1, 0.08, 0.06]
+    rising = [0.9, 0.5, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65]
+    before = judge(Evidence(train=train, validation=rising, best_epoch=3, metric=(0.9, 0.89)))
+    assert before.name == "just-right"
+    assert "weights of epoch 3 were kept" in before.reason
+    after = judge(Evidence(train=train, validation=rising, best_epoch=7, metric=(0.9, 0.89)))
+    assert after.name == "just-right"
+    assert "too sure" in after.reason
+    level = [0.9, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]
+    settled = judge(Evidence(train=train, validation=level, best_epoch=4, metric=(0.9, 0.89)))
+    assert "settled at 0.4" in settled.reason

@@ -76,13 +76,20 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def _praise(evidence: Evidence) -> str:
-    best, last = min(evidence.validation), evidence.validation[-1]
-    if last > best + RISE * abs(best) + noise(evidence.validation):
+    losses, epoch = evidence.validation, evidence.best_epoch or len(evidence.validation)
+    best, kept, last = min(losses), losses[epoch - 1], losses[-1]
+    risen = best + RISE * abs(best) + noise(losses)
+    if kept > risen:
         return (
-            f"the weights of epoch {evidence.best_epoch} were kept: after it the validation loss rose "
-            f"from {best:.4g} to {last:.4g}, for the model began to memorise"
+            f"the metric was best at epoch {epoch}, though the validation loss had risen from {best:.4g} to "
+            f"{kept:.4g}: the answers are not worse, but their probabilities are too sure"
         )
-    return f"the validation loss settled at {best:.4g}, and nothing speaks against it"
+    if last > risen:
+        return (
+            f"the weights of epoch {epoch} were kept: after it the validation loss rose from {best:.4g} to "
+            f"{last:.4g}, for the model began to memorise"
+        )
+    return f"the validation loss settled at {kept:.4g}, and nothing speaks against it"
 
 
 def convergence(losses: Sequence[float]) -> int | None:

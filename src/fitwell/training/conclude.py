@@ -42,7 +42,7 @@ def conclude(job: Job, run: Run, observer: Observer, seconds: float) -> None:
     metrics = final_figures(job)
     if suits(job.data):
         observer.say("training gradient boosting on the same parts, to compare")
-        baseline = train_baseline(job.data, job.plan.seed)
+        baseline = train_baseline(job.data, job.plan.seed, int(job.plan.threads))
         metrics |= {f"baseline/{name}": value for name, value in baseline.items()}
     verdict = judge(_evidence(job, run, metrics))
     save_model(run.path / "model", job.plan, Fitted(job.model, job.family, job.data.shape, job.data.encoder))

@@ -28,7 +28,8 @@ bench: .venv-bench/.installed
 	$(BENCH)/python benchmarks/startup.py
 	$(BENCH)/python benchmarks/loop.py
 	$(BENCH)/python benchmarks/memory.py
-	$(BENCH)/python benchmarks/mnist.py
+	$(BENCH)/python benchmarks/learning_rate.py
+	$(BENCH)/python benchmarks/mnist.py --accuracies
 
 # Fifty trainings killed at random steps; each must resume to the very same weights.
 soak: .venv/.installed-for-test

@@ -38,7 +38,7 @@ TO_97: dict[str, list[str]] = {
         "--model",
         "mlp",
         "--epochs",
-        "2",
+        "1",
         "--json",
     ],
 }

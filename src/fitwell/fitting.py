@@ -142,12 +142,13 @@ def fit(plan: Plan, *, runs: str | Path | None = None, observer: Observer | None
             begun can be resumed.
     """
     observer = observer or Quiet()
+    began = time.monotonic()
     with _process_kept():
         data = load(plan)
         job, reasons = prepare(plan, data, observer.say)
         run = create_run(job.plan, _slug(plan), runs)
         run.update(reasons=reasons, notes=list(data.notes), fingerprint=data.fingerprint)
-        with noted() as interrupts, _recorded(run, job, observer, interrupts) as recorder:
+        with noted() as interrupts, _recorded(run, job, observer, interrupts, began) as recorder:
             train(job, recorder)
     return FittedRun(run.path)
 
@@ -179,11 +180,12 @@ def resume(
             _draw(run)
         return FittedRun(run.path)
     plan = run.plan if data is None else run.plan.change(source=data)
+    began = time.monotonic()
     with _process_kept():
         loaded = load(plan)
         _check_same(run, loaded)
         job, _ = prepare(plan, loaded, observer.say)
-        with noted() as interrupts, _recorded(run, job, observer, interrupts) as recorder:
+        with noted() as interrupts, _recorded(run, job, observer, interrupts, began) as recorder:
             train(job, recorder)
     return FittedRun(run.path)
 
@@ -215,14 +217,16 @@ def _process_kept() -> Iterator[None]:
 
 
 @contextmanager
-def _recorded(run: Run, job: Job, observer: Observer, interrupts: Interrupts) -> Iterator[RunRecorder]:
+def _recorded(
+    run: Run, job: Job, observer: Observer, interrupts: Interrupts, began: float
+) -> Iterator[RunRecorder]:
     """Record what the block trains: from the last checkpoint if there is one, to the finished run."""
     torch.use_deterministic_algorithms(job.plan.deterministic)
     with locked(run.path):
         with _state_kept(run, observer):
             run.update(state="running")
             state = checkpoint.load(job, run.path / "checkpoints")
-            recorder = RunRecorder(run, job, observer, interrupts, state)
+            recorder = RunRecorder(run, job, observer, interrupts, state, time.monotonic() - began)
             observer.begin(_introduction(run, job))
             yield recorder
             observer.end()

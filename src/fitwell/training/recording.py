@@ -32,24 +32,31 @@ class RunRecorder:
         observer: is shown the progress.
         interrupts: tells of signals.
         state: the checkpoint that the job comes from, if any.
+        preparing: seconds that reading and measuring took before.
     """
 
     def __init__(
-        self, run: Run, job: Job, observer: Observer, interrupts: Interrupts, state: checkpoint.State | None
+        self,
+        run: Run,
+        job: Job,
+        observer: Observer,
+        interrupts: Interrupts,
+        state: checkpoint.State | None,
+        preparing: float = 0.0,
     ) -> None:
         self.run, self.observer, self.interrupts = run, observer, interrupts
         self.log = EventLog(run.events_path, size=state.events_size if state else 0)
         self.every = min(SPARSEST, max(DENSEST, -(-job.schedule.steps // STEP_EVENTS)))
         self.steps_per_epoch = job.schedule.steps // job.epochs
         self.samples_per_step = len(job.data.train) / self.steps_per_epoch
-        self.started = time.monotonic() - (state.seconds if state else 0.0)
+        self.started = time.monotonic() - preparing - (state.seconds if state else 0.0)
         self.next_tick = self.next_save = 0.0
         self.ticked = (time.monotonic(), job.step)
         self.epoch_started, self.epoch_step = time.monotonic(), job.step
 
     @property
     def seconds(self) -> float:
-        """Time spent training, over all sittings."""
+        """Time spent on the run, over all sittings."""
         return time.monotonic() - self.started
 
     def step(self, job: Job, loss: Tensor) -> None:

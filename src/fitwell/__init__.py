@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fitwell.errors import FitwellError
-    from fitwell.fitting import FittedRun, fit, resume
+    from fitwell.fitting import FittedRun, fit, foresee, resume
     from fitwell.plan import Plan
     from fitwell.run import Run, find_run, list_runs
 
 __version__ = "0.1.0"
-__all__ = ["FittedRun", "FitwellError", "Plan", "Run", "find_run", "fit", "list_runs", "resume"]
+__all__ = ["FittedRun", "FitwellError", "Plan", "Run", "find_run", "fit", "foresee", "list_runs", "resume"]
 
 _HOMES = {
     "FittedRun": "fitting", "FitwellError": "errors", "Plan": "plan", "Run": "run", "find_run": "run",
-    "fit": "fitting", "list_runs": "run", "resume": "fitting",
+    "fit": "fitting", "foresee": "fitting", "list_runs": "run", "resume": "fitting",
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 GOAL = 0.97
-FOLDER = Path(os.environ.get("FITWELL_DATA", "../shared/data")) / "mnist"
+FOLDER = Path(os.environ.get("FITWELL_DATA", "data")) / "mnist"
 HIDDEN = {"linear": (128,), "quickstart": (512, 512)}
 
 

@@ -60,9 +60,15 @@ def test_classes_are_predicted_by_name_with_their_chances(classifier: FittedRun)
     assert (answers.shape, chances.shape) == ((120,), (120, 2))
     assert chances.sum(1) == pytest.approx(np.ones(120), abs=1e-6)
     assert (answers == np.array(classifier.classes)[chances.argmax(1)]).all()
-    table, scores = classifier.predictions((X, LABELS))
+    table, scores, _ = classifier.predictions((X, LABELS))
     assert list(table["prediction"]) == list(answers)
     assert scores["accuracy"] == pytest.approx((answers == LABELS).mean())
+
+
+def test_labels_that_were_never_seen_are_told_and_no_obstacle(classifier: FittedRun) -> None:
+    table, scores, note = classifier.predictions((X, np.where(LABELS == "low", "low.", LABELS)))
+    assert (len(table), scores) == (120, {})
+    assert "low." in note
 
 
 def test_the_figures_of_the_run_are_those_of_its_predictions(classifier: FittedRun) -> None:
@@ -84,7 +90,7 @@ def test_numbers_come_back_in_the_units_of_the_target(regressor: FittedRun) -> N
 
 def test_without_a_target_the_samples_are_reconstructed(autoencoder: FittedRun) -> None:
     assert autoencoder.predict(X).shape == X.shape
-    table, scores = autoencoder.predictions(X)
+    table, scores, _ = autoencoder.predictions(X)
     assert (table.shape, scores) == ((120, 3), {})
 
 

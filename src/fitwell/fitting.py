@@ -19,13 +19,14 @@ from fitwell.errors import DataError, FitwellError, Preempted, RunError
 from fitwell.plan import Plan
 from fitwell.run import Run, create_run, find_run
 from fitwell.run.lock import locked
+from fitwell.shape import Target
 from fitwell.training import checkpoint
 from fitwell.training.artifact import Fitted, load_model
 from fitwell.training.conclude import conclude
 from fitwell.training.evaluation import metrics as metrics_of
 from fitwell.training.evaluation import probabilities
 from fitwell.training.forecast import Forecast, forecast
-from fitwell.training.interrupts import Interrupts, noted
+from fitwell.training.interrupts import noted
 from fitwell.training.job import Job
 from fitwell.training.learning_rate import FALLBACK, RangeTest, find_learning_rate
 from fitwell.training.loop import train
@@ -77,8 +78,12 @@ class FittedRun(Run):
         target = self.fitted.shape.target
         return target.names if target.kind in ("classes", "binary") else ()
 
-    def predictions(self, data: Any) -> tuple[pd.DataFrame, dict[str, float]]:
-        """Predictions as a table, with each class's probability, and the metrics if the data has a target."""
+    def predictions(self, data: Any) -> tuple[pd.DataFrame, dict[str, float], str]:
+        """Predictions as a table, with each class's probability; metrics if the data has a target.
+
+        Returns:
+            The table, the metrics, and why there are none although there is a target.
+        """
         import pandas as pd
 
         outputs, samples = self._outputs(data)
@@ -93,11 +98,8 @@ class FittedRun(Run):
         if target.kind in ("classes", "binary"):
             chances = probabilities(outputs, target).numpy()
             columns |= {f"p({name})": chances[:, i] for i, name in enumerate(target.names)}
-        scores: dict[str, float] = {}
-        if samples.target is not None and target.kind != "none":
-            y = encode_target(target, samples.target)
-            scores = {name: float(value) for name, value in metrics_of(outputs, y, target).items()}
-        return pd.DataFrame(columns), scores
+        scores, note = _scores(outputs, samples, target)
+        return pd.DataFrame(columns), scores, note
 
     def _outputs(self, data: Any) -> tuple[torch.Tensor, Samples]:
         plan = self.plan.change(source=data).data
@@ -115,6 +117,16 @@ class FittedRun(Run):
         from fitwell.views.report import write_report
 
         return write_report(self)
+
+
+def _scores(outputs: torch.Tensor, samples: Samples, target: Target) -> tuple[dict[str, float], str]:
+    if samples.target is None or target.kind == "none":
+        return {}, ""
+    try:
+        y = encode_target(target, samples.target)
+    except DataError as error:  # predictions need no target: a strange one only can't be compared with
+        return {}, f"not compared with the target: {error.happened}"
+    return {name: float(value) for name, value in metrics_of(outputs, y, target).items()}, ""
 
 
 def _answers(outputs: torch.Tensor, fitted: Fitted) -> np.ndarray:
@@ -148,7 +160,7 @@ def fit(plan: Plan, *, runs: str | Path | None = None, observer: Observer | None
         job, reasons = prepare(plan, data, observer.say)
         run = create_run(job.plan, _slug(plan), runs)
         run.update(reasons=reasons, notes=list(data.notes), fingerprint=data.fingerprint)
-        with noted() as interrupts, _recorded(run, job, observer, interrupts, began) as recorder:
+        with _recorded(run, job, observer, began) as recorder, noted() as recorder.interrupts:
             train(job, recorder)
     return FittedRun(run.path)
 
@@ -185,7 +197,7 @@ def resume(
         loaded = load(plan)
         _check_same(run, loaded)
         job, _ = prepare(plan, loaded, observer.say)
-        with noted() as interrupts, _recorded(run, job, observer, interrupts, began) as recorder:
+        with _recorded(run, job, observer, began) as recorder, noted() as recorder.interrupts:
             train(job, recorder)
     return FittedRun(run.path)
 
@@ -217,16 +229,14 @@ def _process_kept() -> Iterator[None]:
 
 
 @contextmanager
-def _recorded(
-    run: Run, job: Job, observer: Observer, interrupts: Interrupts, began: float
-) -> Iterator[RunRecorder]:
+def _recorded(run: Run, job: Job, observer: Observer, began: float) -> Iterator[RunRecorder]:
     """Record what the block trains: from the last checkpoint if there is one, to the finished run."""
     torch.use_deterministic_algorithms(job.plan.deterministic)
     with locked(run.path):
         with _state_kept(run, observer):
             run.update(state="running")
             state = checkpoint.load(job, run.path / "checkpoints")
-            recorder = RunRecorder(run, job, observer, interrupts, state, time.monotonic() - began)
+            recorder = RunRecorder(run, job, observer, state, time.monotonic() - began)
             observer.begin(_introduction(run, job))
             yield recorder
             observer.end()
@@ -241,7 +251,7 @@ def _state_kept(run: Run, observer: Observer) -> Iterator[None]:
     """Say in run.json how it ended, if it ended badly."""
     try:
         yield
-    except Preempted:
+    except (Preempted, KeyboardInterrupt):
         run.update(state="preempted")
         raise
     except BaseException as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 SHORTEST = 3  # epochs from which anything can be told
 LEARNED = 0.02  # share of the loss by which it must fall to count as learning
-GAP = 0.1  # share of the metric's range between training and validation that is memory, not knowledge
+GAP = 0.05  # between the metric on training and on validation data: memory, not knowledge
 RISE = 0.1  # share above its best to which the validation loss rises when a model memorises
 FALLING = 0.05  # share by which the loss still falls at the end of a training that was stopped too early
 CLOSE = 0.02  # share of the best loss within which a curve has converged
@@ -37,10 +37,10 @@ class Evidence:
         train: loss of the training part in evaluation mode, an epoch each.
         validation: loss of the validation part; empty when there is none.
         best_epoch: whose weights were kept, counted from 1; 0 if none were chosen.
-        chance: validation loss of the best constant answer, if known.
+        chance: training loss of the best constant answer; None without a target.
         metric: the main figure of training and validation part for the kept weights, where 1 is perfect and
             higher is better; None without one.
-        validation_samples: of the validation part.
+        validation_samples: of the validation part, if the metric is a share of them; else 0.
         baseline: the same figure of gradient boosting on the validation part, if it was trained.
     """
 
@@ -96,7 +96,7 @@ def convergence(losses: Sequence[float]) -> int | None:
     """The first epoch, counted from 1, from which the loss is within its noise of the best one."""
     best, near = min(losses), max(CLOSE * abs(min(losses)), noise(losses))
     first = next(i for i, value in enumerate(losses, start=1) if value <= best + near)
-    return first if first < len(losses) or len(losses) > SHORTEST else None
+    return first if first < len(losses) else None
 
 
 def noise(losses: Sequence[float]) -> float:
@@ -108,11 +108,14 @@ def noise(losses: Sequence[float]) -> float:
 
 
 def _not_converging(evidence: Evidence) -> Verdict | None:
-    start = evidence.chance if evidence.chance is not None else evidence.train[0]
-    best = min(evidence.train)
-    if best > start - LEARNED * abs(start):
+    best, first = min(evidence.train), evidence.train[0]
+    if evidence.chance is None:
+        if best > first - LEARNED * abs(first):
+            return Verdict("not-converging", f"the training loss never fell below its first, {first:.4g}")
+    elif best > evidence.chance - LEARNED * abs(evidence.chance):
         return Verdict(
-            "not-converging", f"the training loss is {best:.4g}, where a constant answer gives {start:.4g}"
+            "not-converging",
+            f"the training loss is {best:.4g}, where an answer without looking gives {evidence.chance:.4g}",
         )
     return None
 

@@ -87,7 +87,7 @@ def test_a_signal_saves_the_training_and_says_how_to_go_on(
         done = fitwell("train", files / "photos", "--model", "mlp", *QUICK)
     (run,) = list_runs(runs)
     assert (done.code, run.state) == (code, "preempted")
-    assert f"fix: fitwell resume {run.name}" in done.err
+    assert f"go on with: fitwell resume {run.name}" in done.err
     assert "Traceback" not in done.err
     again = fitwell("resume", "last")
     assert (again.code, run.state) == (0, "done")

@@ -9,6 +9,7 @@ from fitwell.errors import DamagedError, RunError
 from fitwell.plan import Plan
 from fitwell.run import Run, create_run
 from fitwell.run.events import EventLog
+from fitwell.run.lock import locked
 
 RESULT = {"metrics": {"test/accuracy": 0.9}, "verdict": "just-right"}
 
@@ -19,7 +20,9 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_a_run_tells_its_plan_and_its_state(run: Run) -> None:
-    assert (run.state, run.plan, run.name) == ("running", Plan(data="digits", stopping=3), run.path.name)
+    assert (run.state, run.plan, run.name) == ("preempted", Plan(data="digits", stopping=3), run.path.name)
+    with locked(run.path):
+        assert run.state == "running"
     run.update(state="done", result=RESULT)
     assert (run.state, run.result, run.metrics, run.verdict) == (
         "done", RESULT, {"test/accuracy": 0.9}, "just-right",
@@ -29,7 +32,7 @@ def test_a_run_tells_its_plan_and_its_state(run: Run) -> None:
 
 
 def test_an_unfinished_run_says_how_to_finish(run: Run) -> None:
-    with pytest.raises(RunError, match=f"(?s)is running: it has no result.*fitwell resume {run.name}"):
+    with pytest.raises(RunError, match=f"(?s)is preempted: it has no result.*fitwell resume {run.name}"):
         _ = run.metrics
 
 
@@ -73,4 +76,4 @@ def test_a_failed_update_keeps_the_state(run: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(json, "dumps", lambda *_a, **_k: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
         run.update(state="done")
-    assert run.state == "running"
+    assert run.info["state"] == "running"

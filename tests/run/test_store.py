@@ -36,7 +36,7 @@ def test_two_runs_in_the_same_second_get_two_folders(tmp_path: Path, monkeypatch
 
 def test_a_new_run_holds_its_plan_its_machine_and_its_state(tmp_path: Path) -> None:
     run = create_run(Plan(data="digits", seed=7), "digits", tmp_path / "deep" / "runs", parent="earlier")
-    assert (run.state, run.info["seed"], run.info["parent"]) == ("running", 7, "earlier")
+    assert (run.info["state"], run.info["seed"], run.info["parent"]) == ("running", 7, "earlier")
     assert sorted(path.name for path in run.path.iterdir()) == ["env.json", "plan.json", "run.json"]
     environment = json.loads((run.path / "env.json").read_text())
     assert environment["packages"]["torch"]

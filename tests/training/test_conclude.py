@@ -24,7 +24,6 @@ from fitwell.training import conclude as module
 from fitwell.training.artifact import load_model
 from fitwell.training.conclude import conclude, final_figures
 from fitwell.training.evaluation import measure
-from fitwell.training.interrupts import Interrupts
 from fitwell.training.job import Job
 from fitwell.training.loop import Silent, train
 from fitwell.training.observer import Quiet
@@ -46,7 +45,7 @@ class Listening(Quiet):
 
 def concluded(job: Job, folder: Path, observer: Quiet | None = None) -> fitwell.Run:
     run = create_run(job.plan, "test", folder)
-    recorder = RunRecorder(run, job, Quiet(), Interrupts(), None)
+    recorder = RunRecorder(run, job, Quiet(), None)
     train(job, recorder)
     recorder.save(job)
     conclude(job, run, observer or Quiet(), 3.0)
@@ -119,15 +118,32 @@ def test_chance_is_the_loss_of_the_best_constant_answer(
     digits: Data, table: Data, numbers: Data, make: Make
 ) -> None:
     for data in (digits, table):
-        y = data.train.fields["y"][data.train.index].numpy().ravel()
+        job = make(data)
+        y = data.train.fields["y"][job.train_sample.index].numpy().ravel()
         constant = DummyClassifier(strategy="prior").fit(y[:, None], y)
-        chance = module._chance(make(data))
+        chance = module._chance(job)
         assert chance == pytest.approx(log_loss(y, constant.predict_proba(y[:, None])), rel=1e-6)
-    y = numbers.train.fields["y"][numbers.train.index]
-    assert module._chance(make(numbers)) == pytest.approx(float(y.var(correction=0)), rel=1e-3)
-    assert module._chance(make(numbers, function="mae")) is None
-    assert module._chance(make(digits, class_weights=True)) is None
-    assert module._chance(make(digits, label_smoothing=0.1)) is None
+    job = make(numbers)
+    y = numbers.train.fields["y"][job.train_sample.index]
+    assert module._chance(job) == pytest.approx(float(y.var(correction=0)), rel=1e-3)
+    middle = float((y - y.median()).abs().mean())
+    assert module._chance(make(numbers, function="mae")) == pytest.approx(middle, rel=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{"class_weights": True}, {"label_smoothing": 0.1}])
+def test_chance_knows_of_weights_and_smoothing(
+    changes: dict[str, Any], digits: Data, table: Data, make: Make
+) -> None:
+    """No constant answer is better: the gradient at the best one is zero."""
+    for data in (digits, table):
+        job = make(data, **changes)
+        y = data.train.fields["y"][job.train_sample.index]
+        logits = module._best_logits(job, y).requires_grad_()
+        loss = job.model.criterion(logits.expand(len(y), -1), y)  # type: ignore[operator]
+        loss.backward()
+        assert logits.grad is not None
+        assert logits.grad.abs().max() < 1e-5
+        assert module._chance(job) == pytest.approx(float(loss.detach()), rel=1e-6)
 
 
 def test_figures_leave_the_model_as_it_is(digits: Data, make: Make) -> None:

@@ -80,6 +80,14 @@ def test_the_metric_may_decide_instead(digits: Data, make: Make) -> None:
     assert (job.best_epoch, job.best_score) == (3, -0.8)
 
 
+def test_without_a_metric_the_loss_decides(unlabelled: Data, make: Make) -> None:
+    job = make(unlabelled, model="autoencoder", monitor="metric")
+    for epoch, loss in enumerate([0.5, 0.2, 0.4], start=1):
+        job.epoch = epoch
+        job.remember({"loss/val": loss})
+    assert (job.best_epoch, job.best_score) == (2, 0.2)
+
+
 def test_without_validation_it_trains_to_the_end_and_keeps_the_last(digits: Data, make: Make) -> None:
     data = dataclasses.replace(digits, validation=None)
     job, weights = make(data, epochs=4, patience=1), Weights()

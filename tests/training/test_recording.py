@@ -57,7 +57,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def recorder(job: Job, folder: Path, **changes: Any) -> RunRecorder:
-    given = {"observer": Quiet(), "interrupts": Interrupts(), "state": None} | changes
+    given = {"observer": Quiet(), "state": None} | changes
     return RunRecorder(create_run(job.plan, "test", folder), job, **given)
 
 
@@ -159,7 +159,7 @@ def test_seconds_go_on_over_all_sittings(digits: Data, make: Make, tmp_path: Pat
     clock.now += 100.0
     again = make(digits)
     state = checkpoint.load(again, recorded.run.path / "checkpoints")
-    later = RunRecorder(recorded.run, again, Quiet(), Interrupts(), state)
+    later = RunRecorder(recorded.run, again, Quiet(), state)
     clock.now += 2.0
     assert later.seconds == pytest.approx(9.0)
 
@@ -174,14 +174,15 @@ def test_events_after_the_checkpoint_are_recorded_anew(digits: Data, make: Make,
     assert [e["step"] for e in events(recorded.run)] == [1, 2]
     again = make(digits)
     state = checkpoint.load(again, recorded.run.path / "checkpoints")
-    RunRecorder(recorded.run, again, Quiet(), Interrupts(), state)
+    RunRecorder(recorded.run, again, Quiet(), state)
     assert [e["step"] for e in events(recorded.run)] == [1]
 
 
 @pytest.mark.parametrize("number", [2, 15])
 def test_a_signal_saves_and_stops(number: int, digits: Data, make: Make, tmp_path: Path) -> None:
     job, interrupts = make(digits), Interrupts()
-    recorded = recorder(job, tmp_path, interrupts=interrupts)
+    recorded = recorder(job, tmp_path)
+    recorded.interrupts = interrupts
     interrupts.received = number
     with pytest.raises(
         Preempted, match=f"signal {number}(.|\n)*fitwell resume {recorded.run.name}"

@@ -180,10 +180,12 @@ def test_the_summary_has_figures_verdict_confusion_and_next_commands(make_run):
 
 def test_a_better_baseline_is_admitted_and_a_worse_one_is_no_matter(make_run):
     better = printed(
-        console.summary(make_run(extra={"baseline/val/accuracy": 0.9, "baseline/test/accuracy": 0.99}))
+        console.summary(make_run(extra={"baseline/val/accuracy": 0.9, "baseline/test/accuracy": 0.998}))
     )
     assert "gradient boosting (scikit-learn)" in better
     assert "The baseline is better here" in better
+    close = printed(console.summary(make_run(extra={"baseline/test/accuracy": 0.984})))
+    assert "ahead, but not clearly" in close
     worse = printed(console.summary(make_run(extra={"baseline/test/accuracy": 0.9})))
     assert "90.00 %" in worse
     assert "better here" not in worse

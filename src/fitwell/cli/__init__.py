@@ -83,7 +83,8 @@ def _drop_output() -> None:
 def _tell(error: FitwellError) -> int:
     from fitwell.views.console import error as show_error
 
-    show_error(error)
     if isinstance(error, Preempted):
+        print(f"{error.happened}\ngo on with: {error.fix}", file=sys.stderr)  # noqa: T201
         return INTERRUPTED if error.signal == signal.SIGINT else PREEMPTED
+    show_error(error)
     return USAGE if isinstance(error, PlanError) else FAILED

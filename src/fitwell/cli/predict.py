@@ -25,15 +25,21 @@ def command(
     from fitwell.run import find_run
     from fitwell.run.files import write_atomic
 
-    table, scores = FittedRun(find_run(run, runs).path).predictions(data)
+    table, scores, note = FittedRun(find_run(run, runs).path).predictions(data)
     text = table.to_csv(index=False)
     if out:
         write_atomic(out, text.encode())
     if json_output:
-        told = {"predictions": str(out) if out else table.to_dict(orient="records"), "metrics": scores}
+        told = {
+            "predictions": str(out) if out else table.to_dict(orient="records"),
+            "metrics": scores,
+            "note": note,
+        }
         typer.echo(json.dumps(told))
     elif out:
         figures = "".join(f", {name} {value:.4f}" for name, value in scores.items())
         typer.echo(f"{len(table):,} predictions in {out}{figures}")
+        if note:
+            typer.echo(note)
     else:
         typer.echo(text, nl=False)

@@ -78,6 +78,7 @@ def _embedding_width(levels: int) -> int:
 def _embedding(levels: int) -> nn.Embedding:
     table = nn.Embedding(levels, _embedding_width(levels))
     nn.init.normal_(table.weight, std=table.embedding_dim**-0.5)  # rows of length 1, as one-hot rows are
+    nn.init.zeros_(table.weight[0])  # the code of unseen categories, which training may never meet
     return table
 
 

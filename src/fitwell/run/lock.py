@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fitwell.errors import RunError
+from fitwell.errors import RunError, StorageError
 from fitwell.run.files import storage
 
 try:
@@ -37,3 +37,14 @@ def locked(folder: Path) -> Iterator[None]:
                 "wait for it, or stop it",
             ) from None
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is training the run now. Where nothing can be locked, it is taken to."""
+    if fcntl is None:
+        return True
+    try:
+        with locked(folder):
+            return False
+    except (RunError, StorageError):
+        return True

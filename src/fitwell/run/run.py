@@ -11,6 +11,7 @@ from fitwell.errors import DamagedError, PlanError, RunError
 from fitwell.plan import Plan
 from fitwell.run.events import read_events
 from fitwell.run.files import read_json, write_json
+from fitwell.run.lock import is_locked
 
 SCHEMA = 1
 
@@ -55,8 +56,9 @@ class Run:
 
     @property
     def state(self) -> str:
-        """One of running, done, failed, preempted."""
-        return str(self.info["state"])
+        """One of running, done, failed, preempted; a run whose process was killed counts as preempted."""
+        state = str(self.info["state"])
+        return "preempted" if state == "running" and not is_locked(self.path) else state
 
     @property
     def plan(self) -> Plan:

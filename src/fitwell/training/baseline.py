@@ -18,13 +18,15 @@ from fitwell.training.evaluation import metrics
 LEVELS = 255  # scikit-learn's limit for one categorical column
 
 
-def train_baseline(data: Data, seed: int, threads: int = 1) -> dict[str, float]:
+def train_baseline(data: Data, seed: int, threads: int = 1, balanced: bool = False) -> dict[str, float]:
     """Train scikit-learn's HistGradientBoosting as it comes, stopped early by the same validation part.
 
     Args:
         data: structured, with a target.
         seed: of its random draws.
         threads: of OpenMP, which on a busy machine may take ten times as long with two as with one.
+
+        balanced: weight the classes as the net does under ``--class-weights``.
 
     Returns:
         The metrics of each part: ``train/accuracy``, ``val/accuracy``, ... or ``mae`` and ``r2``.
@@ -37,7 +39,9 @@ def train_baseline(data: Data, seed: int, threads: int = 1) -> dict[str, float]:
         return {}  # parts in the order of time, or by groups, may leave one class to train on
     kind: Any = HistGradientBoostingRegressor if target.kind == "number" else HistGradientBoostingClassifier
     watched = _watched(data.validation, y, target)
-    model = kind(random_state=seed, categorical_features=_categorical(data), early_stopping=bool(watched))
+    options: dict[str, Any] = {"class_weight": "balanced"} if balanced and target.kind != "number" else {}
+    options |= {"categorical_features": _categorical(data), "early_stopping": bool(watched)}
+    model = kind(random_state=seed, **options)
     with threadpool_limits(threads):
         model.fit(x, y, **watched)
     figures: dict[str, float] = {}

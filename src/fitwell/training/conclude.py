@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import Tensor, nn
 
 from fitwell.models import parameter_count
 from fitwell.run import Run
@@ -16,7 +17,6 @@ from fitwell.training.evaluation import main_metric, measure, outputs_of
 from fitwell.training.held_out import further_figures, held_out
 from fitwell.training.job import Job
 from fitwell.training.observer import Observer
-from fitwell.training.prepare import class_counts
 from fitwell.verdict import Evidence, Verdict, best_of, judge
 
 SCHEMA = 1
@@ -42,7 +42,9 @@ def conclude(job: Job, run: Run, observer: Observer, seconds: float) -> None:
     metrics = final_figures(job)
     if suits(job.data):
         observer.say("training gradient boosting on the same parts, to compare")
-        baseline = train_baseline(job.data, job.plan.seed, int(job.plan.threads))
+        baseline = train_baseline(
+            job.data, job.plan.seed, int(job.plan.threads), balanced=bool(job.plan.loss.class_weights)
+        )
         metrics |= {f"baseline/{name}": value for name, value in baseline.items()}
     verdict = judge(_evidence(job, run, metrics))
     save_model(run.path / "model", job.plan, Fitted(job.model, job.family, job.data.shape, job.data.encoder))
@@ -83,18 +85,28 @@ def _evidence(job: Job, run: Run, metrics: dict[str, float]) -> Evidence:
         best_epoch=job.best_epoch,
         chance=_chance(job),
         metric=best_of(metrics, name) if name != "loss" else None,
-        validation_samples=len(job.data.validation) if job.data.validation else 0,
+        # An accuracy is a share of samples, whose error follows from their number; R2 is not.
+        validation_samples=len(job.data.validation) if job.data.validation and name == "accuracy" else 0,
         baseline=metrics.get(f"baseline/val/{name}"),
     )
 
 
 def _chance(job: Job) -> float | None:
-    """The training loss of the best constant answer, where it has a closed form."""
-    target, loss = job.data.shape.target, job.plan.loss
-    if loss.class_weights or loss.label_smoothing or target.kind == "none":
+    """The loss on the training sample of the best answer that does not look at the input."""
+    target, sample = job.data.shape.target, job.train_sample
+    if target.kind == "none":
         return None
-    if target.kind == "number":
-        return 1.0 if loss.function in ("auto", "mse") else None  # the target is standardised
-    counts = class_counts(job.data)
-    share = counts.double() / counts.sum() if counts is not None else torch.ones(1)
-    return float(torch.special.entr(share).sum())
+    y = sample.fields["y"].index_select(0, sample.index)
+    loss = cast("nn.Module", job.model.criterion)
+    answers = [y.mean(0), y.median(0).values] if target.kind == "number" else [_best_logits(job, y)]
+    return min(float(loss(answer.expand(len(y), target.outputs), y)) for answer in answers)
+
+
+def _best_logits(job: Job, y: Tensor) -> Tensor:
+    """(outputs,) logits of the shares of the classes, weighted and smoothed as the loss does it."""
+    names, smoothing = len(job.data.shape.target.names), job.plan.loss.label_smoothing
+    weights = getattr(job.model.criterion, "weights", None)
+    counts = torch.bincount(y.view(-1).long(), minlength=names) * (1.0 if weights is None else weights)
+    shares = (1 - smoothing) * counts / counts.sum() + smoothing / names
+    logits = shares.clamp_min(1e-12).log()
+    return logits if job.data.shape.target.kind == "classes" else (logits[1] - logits[0]).view(1)

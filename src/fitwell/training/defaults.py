@@ -12,6 +12,7 @@ from fitwell.models import families, family
 from fitwell.models.criterion import criterion
 from fitwell.plan import Plan
 from fitwell.shape import Shape
+from fitwell.training.optimizers import find_optimizer
 
 STEPS = 2000  # enough for the built-in families to converge on the bundled sets
 FEWEST, MOST = 10, 30  # epochs
@@ -102,7 +103,7 @@ def _others(plan: Plan, data: Data) -> dict[str, Choice]:
         "norm": ("none", "a shallow net trains well without"),
         "dropout": (0.0, "validation decides when to stop"),
         "embedding": ("none", "the family has none"),
-        "monitor": _monitor(data),
+        "monitor": _monitor(plan, data),
         "hidden": ((128,), "one layer of moderate width"),
     }
 
@@ -114,7 +115,9 @@ def _sizes(data: Data) -> dict[str, int]:
     }
 
 
-def _monitor(data: Data) -> Choice:
+def _monitor(plan: Plan, data: Data) -> Choice:
+    if plan.loss.class_weights:
+        return "loss", "it knows of the class weights, the accuracy does not"
     if data.shape.target.kind not in ("classes", "binary"):
         return "loss", "the validation loss is what shall be small"
     if data.validation is None or len(data.validation) < MANY:
@@ -132,6 +135,7 @@ def _patience(plan: Plan, data: Data) -> Choice:
 
 def _check(plan: Plan, data: Data) -> None:
     """Refuse what the data can't carry."""
+    find_optimizer(plan.optimizer.algorithm)
     if data.shape.target.kind != "none":
         criterion(plan.loss, data.shape.target, None)
     regularization = plan.regularization

@@ -84,9 +84,11 @@ class Job:
 
     def remember(self, figures: Mapping[str, float]) -> None:
         """Keep these weights if the monitored figure of the validation part is the best so far."""
-        score = figures.get("loss/val", math.nan)
-        if self.plan.stopping.monitor == "metric":
-            score = -figures.get(f"{main_metric(self.data.shape.target)}/val", math.nan)
+        metric = main_metric(self.data.shape.target)
+        if self.plan.stopping.monitor == "metric" and metric != "loss":
+            score = -figures.get(f"{metric}/val", math.nan)
+        else:
+            score = figures.get("loss/val", math.nan)
         if score < self.best_score - self.plan.stopping.min_delta:
             self.best_score, self.best_epoch = score, self.epoch
             self.best_weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}

@@ -17,11 +17,12 @@ from fitwell.data.contract import Split
 from fitwell.shape import Batch
 from fitwell.training.evaluation import measure
 from fitwell.training.job import Job
-from fitwell.training.loop import precision, vary
+from fitwell.training.loop import batches_of, precision, vary
 from fitwell.training.optimizers import make_optimizer
 
 LOWEST, HIGHEST = 1e-6, 10.0
 STEPS = 100
+WARM_UP = 20  # batches that only pass forward
 PROBE = 512  # training samples that the loss is measured on
 SMOOTHING = 0.9  # of the moving average over the ladder's steps, about ten of them
 DIVERGED = 3.0  # times the best smoothed loss above the floor
@@ -71,8 +72,13 @@ def _climb(job: Job) -> tuple[list[float], list[float]]:
     losses: list[float] = []
     floor = math.inf
     # The same samples after each step: between batches the loss differs by more than a step changes it.
-    probe = Split(job.data.train.fields, job.train_sample.index[:PROBE])
-    for number, batch in zip(range(STEPS), _batches(job), strict=False):
+    sample = job.train_sample.index
+    probe = Split(job.data.train.fields, sample[:: -(-len(sample) // PROBE)])
+    batches = _batches(job)
+    with torch.no_grad():  # a batch norm's statistics settle first: that would pass for learning
+        for _, batch in zip(range(WARM_UP), batches, strict=False):
+            job.family.loss(model, vary(job, batch))
+    for number, batch in zip(range(STEPS), batches, strict=False):
         rate = LOWEST * ladder**number
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -98,9 +104,8 @@ def _batches(job: Job) -> Iterator[Batch]:
     generator = torch.Generator().manual_seed(job.plan.seed)
     while True:
         order = train.index[torch.randperm(len(train), generator=generator).to(train.index.device)]
-        for index in torch.split(order, int(job.plan.batch_size)):
-            if len(index) > 1 or len(order) == 1:
-                yield train.take(index)
+        for index in batches_of(order, int(job.plan.batch_size)):
+            yield train.take(index)
 
 
 def smooth(losses: list[float]) -> list[float]:

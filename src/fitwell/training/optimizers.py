@@ -23,7 +23,7 @@ def make_optimizer(plan: OptimizerPlan, model: nn.Module, device: torch.device) 
     Raises:
         PlanError: no such algorithm, or an argument that it does not take.
     """
-    cls = _find(plan.algorithm)
+    cls = find_optimizer(plan.algorithm)
     known = inspect.signature(cls).parameters
     arguments: dict[str, Any] = {"lr": plan.lr}
     if cls in (torch.optim.SGD, torch.optim.RMSprop):
@@ -74,7 +74,12 @@ def parameter_groups(model: nn.Module, decay: Any) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def _find(name: str) -> type[Any]:
+def find_optimizer(name: str) -> type[Any]:
+    """The class of torch.optim of this name, in any case of letters.
+
+    Raises:
+        PlanError: there is none that takes one gradient a step.
+    """
     available = {
         key.lower(): value
         for key, value in vars(torch.optim).items()

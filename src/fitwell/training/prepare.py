@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ def prepare(plan: Plan, data: Data, say: Say = lambda _text: None) -> tuple[Job,
     Raises:
         PlanError: the plan does not suit the data.
     """
-    plan, reasons = decide(plan, data)
+    plan, reasons = decide(_at_home(plan), data)
     data = datasets.to_device(data, torch.device(plan.device))
     if plan.data.target is None and data.target_name and data.shape.target.kind != "none":
         plan = plan.change(target=data.target_name)
@@ -58,6 +59,13 @@ def prepare(plan: Plan, data: Data, say: Say = lambda _text: None) -> tuple[Job,
         found = find_learning_rate(make_job(plan, data))
         plan, reasons["optimizer.lr"] = plan.change(lr=found.suggestion), "; ".join(found.reasons)
     return make_job(plan, data), reasons
+
+
+def _at_home(plan: Plan) -> Plan:
+    """The plan with a path that holds wherever the run is resumed."""
+    source = plan.data.source
+    local = isinstance(source, str) and source not in datasets.NAMES and Path(source).exists()
+    return plan.change(source=str(Path(source).resolve())) if local else plan
 
 
 def make_job(plan: Plan, data: Data) -> Job:

@@ -30,7 +30,6 @@ class RunRecorder:
         run: where.
         job: the training, as a checkpoint left it.
         observer: is shown the progress.
-        interrupts: tells of signals.
         state: the checkpoint that the job comes from, if any.
         preparing: seconds that reading and measuring took before.
     """
@@ -40,11 +39,11 @@ class RunRecorder:
         run: Run,
         job: Job,
         observer: Observer,
-        interrupts: Interrupts,
         state: checkpoint.State | None,
         preparing: float = 0.0,
     ) -> None:
-        self.run, self.observer, self.interrupts = run, observer, interrupts
+        self.run, self.observer = run, observer
+        self.interrupts = Interrupts()  # tells of signals: see interrupts.noted
         self.log = EventLog(run.events_path, size=state.events_size if state else 0)
         self.every = min(SPARSEST, max(DENSEST, -(-job.schedule.steps // STEP_EVENTS)))
         self.steps_per_epoch = job.schedule.steps // job.epochs

@@ -7,6 +7,7 @@ may be called ``<script>``.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -81,13 +82,24 @@ def baseline_sentence(run: Run) -> str:
         net, other = metrics.get(f"{part}/{metric}"), metrics.get(f"baseline/{part}/{metric}")
         if net is None or other is None:
             continue
-        if (other > net) if metric in HIGHER_IS_BETTER else (other < net):
-            return (
-                f"The baseline is better here: {BASELINE} has {shown(metric, other)} {metric} on "
-                f"{PARTS[part]} data, the net {shown(metric, net)}. Prefer it unless you need a net."
-            )
-        return ""
+        ahead = other - net if metric in HIGHER_IS_BETTER else net - other
+        theirs, ours = shown(metric, other), shown(metric, net)
+        figures = f"{BASELINE} has {theirs} {metric} on {PARTS[part]} data, the net {ours}"
+        if ahead <= 0:
+            return ""
+        if ahead <= _doubt(run, part, metric, other):
+            return f"The baseline is ahead, but not clearly: {figures}."
+        return f"The baseline is better here: {figures}. Prefer it unless you need a net."
     return ""
+
+
+def _doubt(run: Run, part: str, metric: str, value: float) -> float:
+    """The standard error of the difference between two accuracies; for other metrics, one of a hundred."""
+    evaluation = run.evaluation
+    samples = sum(map(sum, evaluation.get("confusion", []))) if evaluation.get("part") == part else 0
+    if metric != "accuracy" or not samples:
+        return 0.01 * abs(value)
+    return math.sqrt(2 * max(value * (1 - value), 0) / samples)
 
 
 def epochs_sentence(run: Run) -> str:

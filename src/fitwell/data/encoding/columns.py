@@ -35,6 +35,7 @@ from fitwell.shape import Fields, Input
 
 RARE = 3  # a category with fewer training samples is one of the others
 MOST_LEVELS = 1000  # categories of one column; the rarest beyond are others
+SLIPS = 0.1  # share of texts among numbers below which they are slips
 FREE_TEXT = 20  # more different texts than this, and than half of the rows, are names or free text
 # A number that differs in one row of a thousand would be 30 standard deviations there: its std is raised.
 LEAST_STD = 0.2
@@ -137,9 +138,23 @@ def _role_of_texts(cells: Texts, categorical: bool, name: str) -> Column:
         return {"role": "boolean", "levels": cells.levels}
     kept = _common(cells.levels, counts)
     if not kept or different > max(FREE_TEXT, total / 2):
+        _refuse_numbers_with_slips(cells.levels, counts, name)
         why = f"{different} different texts in {total} rows"
         return {"role": "presence", "why": why}
     return {"role": "category", "levels": kept, "missing": bool((cells.codes < 0).any())}
+
+
+def _refuse_numbers_with_slips(levels: list[str], counts: np.ndarray, name: str) -> None:
+    """A column of numbers with a slip or two must not be lost as if it were free text."""
+    slips = np.isnan(numbers_of(levels))
+    wrong = int(counts[slips].sum())
+    if wrong < SLIPS * counts.sum():
+        texts = ", ".join(repr(level) for level, slip in zip(levels, slips, strict=True) if slip)
+        raise DataError(
+            f"column `{name}` holds numbers, but {texts} in {wrong} of {counts.sum():,} rows",
+            "numbers alone, or an empty cell where one is missing",
+            "correct these cells, or empty them",
+        )
 
 
 def _common(levels: list[str], counts: np.ndarray) -> list[str]:

@@ -126,3 +126,19 @@ def test_torchs_stream_is_not_touched(table: Data) -> None:
     stream = torch.get_rng_state()
     assert train_baseline(table, seed=1) == train_baseline(table, seed=1)
     assert torch.equal(torch.get_rng_state(), stream)
+
+
+@pytest.mark.parametrize(("balanced", "expected"), [(False, None), (True, "balanced")])
+def test_classes_are_weighted_as_those_of_the_net(
+    balanced: bool, expected: str | None, table: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    class Spy(HistGradientBoostingClassifier):
+        def fit(self, x: Any, y: Any, **further: Any) -> Any:
+            seen.append(self.class_weight)
+            return super().fit(x, y, **further)
+
+    monkeypatch.setattr(sklearn.ensemble, "HistGradientBoostingClassifier", Spy)
+    train_baseline(table, 0, balanced=balanced)
+    assert seen == [expected]

@@ -15,6 +15,7 @@ from fitwell.data.contract import Data, Split
 from fitwell.shape import Target
 from fitwell.training.evaluation import metrics
 
+CHUNK = 65_536  # rows that are predicted at once
 LEVELS = 255  # scikit-learn's limit for one categorical column
 
 
@@ -25,31 +26,48 @@ def train_baseline(data: Data, seed: int, threads: int = 1, balanced: bool = Fal
         data: structured, with a target.
         seed: of its random draws.
         threads: of OpenMP, which on a busy machine may take ten times as long with two as with one.
-
         balanced: weight the classes as the net does under ``--class-weights``.
 
     Returns:
         The metrics of each part: ``train/accuracy``, ``val/accuracy``, ... or ``mae`` and ``r2``.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from threadpoolctl import threadpool_limits
-
-    target, (x, y) = data.shape.target, _matrix(data.train)
-    if target.kind != "number" and len(np.unique(y)) < 2:
-        return {}  # parts in the order of time, or by groups, may leave one class to train on
-    kind: Any = HistGradientBoostingRegressor if target.kind == "number" else HistGradientBoostingClassifier
-    watched = _watched(data.validation, y, target)
-    options: dict[str, Any] = {"class_weight": "balanced"} if balanced and target.kind != "number" else {}
-    options |= {"categorical_features": _categorical(data), "early_stopping": bool(watched)}
-    model = kind(random_state=seed, **options)
-    with threadpool_limits(threads):
-        model.fit(x, y, **watched)
+    target = data.shape.target
+    model = _fit(data, seed, threads, balanced)
+    if model is None:
+        return {}
     figures: dict[str, float] = {}
     for name, part in data.parts.items():
-        outputs = _outputs(model, _matrix(part)[0], target)
+        chunks = torch.split(part.index, CHUNK)
+        outputs = torch.cat([_outputs(model, _matrix(Split(part.fields, c))[0], target) for c in chunks])
         found = metrics(outputs, part.fields["y"].index_select(0, part.index).cpu(), target)
         figures |= {f"{name}/{metric}": float(value) for metric, value in found.items()}
     return figures
+
+
+def suits(data: Data) -> bool:
+    """Whether the comparison can be made: structured data with one target."""
+    target = data.shape.target
+    return data.structured and (target.kind in ("classes", "binary") or target.outputs == 1)
+
+
+def _fit(data: Data, seed: int, threads: int, balanced: bool) -> Any:
+    """The boosting; None if there is one class only, as parts by time or by groups may leave."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
+
+    number, (x, y) = data.shape.target.kind == "number", _matrix(data.train)
+    if not number and len(np.unique(y)) < 2:
+        return None
+    kind: Any = HistGradientBoostingRegressor if number else HistGradientBoostingClassifier
+    watched, categorical = _watched(data.validation, y, data.shape.target), _categorical(data)
+    # Told of no categories, scikit-learn makes no copy of the matrix to encode them.
+    options: dict[str, Any] = {
+        "categorical_features": categorical if any(categorical) else None,
+        "random_state": seed,
+    }
+    options |= {"class_weight": "balanced"} if balanced and not number else {}
+    with threadpool_limits(threads):
+        return kind(early_stopping=bool(watched), **options).fit(x, y, **watched)
 
 
 def _watched(validation: Split | None, y: np.ndarray, target: Target) -> dict[str, np.ndarray]:
@@ -59,12 +77,6 @@ def _watched(validation: Split | None, y: np.ndarray, target: Target) -> dict[st
     x_val, y_val = _matrix(validation)
     known = np.isin(y_val, y) if target.kind != "number" else np.full(len(y_val), True)
     return {"X_val": x_val[known], "y_val": y_val[known]} if known.any() else {}
-
-
-def suits(data: Data) -> bool:
-    """Whether the comparison can be made: structured data with one target."""
-    target = data.shape.target
-    return data.structured and (target.kind in ("classes", "binary") or target.outputs == 1)
 
 
 def _matrix(part: Split) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitwell.plan import SchedulePlan
-from fitwell.training.schedules import ONE_CYCLE_END, ONE_CYCLE_START, SHAPES, Schedule, factor
+from fitwell.training.schedules import ONE_CYCLE_END, ONE_CYCLE_START, SHAPES, Schedule, curve
 
 PEAK = 0.02
 
@@ -85,7 +85,7 @@ def test_one_cycle_begins_low_peaks_at_the_plans_rate_and_ends_lowest() -> None:
 @given(steps=st.integers(1, 3000), warmup=st.floats(0, 0.9), decay=st.floats(0.01, 0.99))
 def test_up_in_the_warm_up_then_never_up_again(shape: str, steps: int, warmup: float, decay: float) -> None:
     plan = SchedulePlan(shape=shape, warmup=warmup, decay=decay)
-    shares = [factor(plan, n, steps) for n in range(0, steps + 1, max(1, steps // 40))]
+    shares = [curve(plan, steps)(n) for n in range(0, steps + 1, max(1, steps // 40))]
     top = shares.index(max(shares))
     assert all(a <= b for a, b in pairwise(shares[: top + 1]))
     assert all(a >= b - 1e-12 for a, b in pairwise(shares[top:]))

@@ -44,6 +44,7 @@ def train(job: Job, recorder: Recorder) -> None:
     """
     family, model, optimizer, schedule = job.family, job.model, job.optimizer, job.schedule
     parameters, clip = list(model.parameters()), job.plan.regularization.clip
+    take, context = job.data.train.take, precision(job)
     while not job.finished:
         model.train()
         for batches in steps_of_epoch(job):
@@ -52,11 +53,12 @@ def train(job: Job, recorder: Recorder) -> None:
                     None  # zero_grad, without the profiler's record that costs 4 % of a small step
                 )
             for index, share in batches:
-                batch = vary(job, job.data.train.take(index))
-                with precision(job):
+                batch = vary(job, take(index))
+                with context:
                     loss = family.loss(model, batch)
                 (loss if share == 1 else loss * share).backward()
-                job.count(loss.detach(), len(index))
+                value = loss.detach()
+                job.count(value, len(index))
             if clip is not None:
                 job.gradient_norm = nn.utils.clip_grad_norm_(parameters, clip)
             optimizer.step()
@@ -65,7 +67,7 @@ def train(job: Job, recorder: Recorder) -> None:
                 job.ema.update(model)
             job.step += 1
             job.position += 1
-            recorder.step(job, loss.detach())
+            recorder.step(job, value)
         recorder.epoch(job, end_epoch(job))
 
 

@@ -35,7 +35,7 @@ def cosine(done: float, _decay: float) -> float:
 
 def one_cycle(done: float, _decay: float) -> float:
     """After its warm-up, half a cosine from the peak to a thousandth (Smith and Topin 2018)."""
-    return ONE_CYCLE_END + (1 - ONE_CYCLE_END) * cosine(done, 0.0)
+    return ONE_CYCLE_END + (1 - ONE_CYCLE_END) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 SHAPES: dict[str, Callable[[float, float], float]] = {
@@ -44,20 +44,23 @@ SHAPES: dict[str, Callable[[float, float], float]] = {
 }  # fmt: skip
 
 
-def factor(plan: SchedulePlan, step_number: int, steps: int) -> float:
-    """The share of the peak rate at a step: a warm-up, then the schedule's shape over what remains.
+def curve(plan: SchedulePlan, steps: int) -> Callable[[int], float]:
+    """The share of the peak rate by the optimizer steps done: a warm-up, then the shape over what remains.
 
     Args:
         plan: a schedule whose warm-up is decided.
-        step_number: optimizer steps done so far, 0 before the first.
         steps: optimizer steps in all.
     """
-    warmup = float(plan.warmup) * steps
-    if step_number < warmup:
-        start = ONE_CYCLE_START if plan.shape == "one-cycle" else 1 / (warmup + 1)
-        return start + (1 - start) * step_number / warmup
-    done = min((step_number - warmup) / max(steps - warmup, 1), 1.0)
-    return SHAPES[plan.shape](done, plan.decay)
+    shape, decay, warmup = SHAPES[plan.shape], plan.decay, float(plan.warmup) * steps
+    start = ONE_CYCLE_START if plan.shape == "one-cycle" else 1 / (warmup + 1)
+    rest = max(steps - warmup, 1)
+
+    def share(done: int) -> float:
+        if done < warmup:
+            return start + (1 - start) * done / warmup
+        return shape(min((done - warmup) / rest, 1.0), decay)
+
+    return share
 
 
 class Schedule:
@@ -71,6 +74,7 @@ class Schedule:
 
     def __init__(self, plan: SchedulePlan, optimizer: torch.optim.Optimizer, steps: int) -> None:
         self.plan, self.optimizer, self.steps = plan, optimizer, steps
+        self._share = curve(plan, steps)
         self.peaks: list[float] = [float(group["lr"]) for group in optimizer.param_groups]
         self.done = 0
         self.scale, self.best, self.waited = 1.0, math.inf, 0
@@ -99,7 +103,7 @@ class Schedule:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def _apply(self) -> None:
-        share = self.scale * factor(self.plan, self.done, self.steps)
+        share = self.scale * self._share(self.done)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * share
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
-from fitwell.errors import RunError, StorageError
+from fitwell.errors import RunError
 from fitwell.run.files import storage
 
 try:
     import fcntl
 except ImportError:  # Windows has no flock: there nothing is locked
     fcntl = None  # type: ignore[assignment]
+
+
+PATIENCE = 0.5  # seconds: somebody who only looks whether the run is locked is gone sooner
 
 
 @contextmanager
@@ -22,20 +27,18 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RunError: another process holds it.
     """
-    if fcntl is None:
-        yield
-        return
     with storage(folder):
         file = open(folder / ".lock", "w")  # noqa: SIM115 - closing frees the lock
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"run {folder.name} is being trained by another process",
-                "one process at a time",
-                "wait for it, or stop it",
-            ) from None
+        late = time.monotonic() + PATIENCE
+        while not _taken(file):
+            if time.monotonic() > late:
+                raise RunError(
+                    f"run {folder.name} is being trained by another process",
+                    "one process at a time",
+                    "wait for it, or stop it",
+                )
+            time.sleep(PATIENCE / 10)
         yield
 
 
@@ -44,7 +47,18 @@ def is_locked(folder: Path) -> bool:
     if fcntl is None:
         return True
     try:
-        with locked(folder):
-            return False
-    except (RunError, StorageError):
+        with open(folder / ".lock", "w") as file:
+            return not _taken(file)
+    except OSError:
         return True
+
+
+def _taken(file: TextIO) -> bool:
+    """Take the lock, if it is free; where there are none, it always is."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

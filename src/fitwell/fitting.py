@@ -32,8 +32,8 @@ from fitwell.training.learning_rate import FALLBACK, RangeTest, find_learning_ra
 from fitwell.training.loop import train
 from fitwell.training.observer import Observer, Quiet
 from fitwell.training.prepare import load, prepare
+from fitwell.training.process import process_kept
 from fitwell.training.recording import RunRecorder
-from fitwell.training.threads import threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,8 +62,7 @@ class FittedRun(Run):
         Raises:
             DataError: the data is not like that trained on.
         """
-        frame_outputs = self._outputs(data)[0]
-        return _answers(frame_outputs, self.fitted)
+        return _answers(self._outputs(data)[0], self.fitted)
 
     def predict_proba(self, data: Any) -> np.ndarray:
         """Probabilities (n, number of classes), in the order of ``run.classes``."""
@@ -155,7 +154,7 @@ def fit(plan: Plan, *, runs: str | Path | None = None, observer: Observer | None
     """
     observer = observer or Quiet()
     began = time.monotonic()
-    with _process_kept():
+    with process_kept():
         data = load(plan)
         job, reasons = prepare(plan, data, observer.say)
         run = create_run(job.plan, _slug(plan), runs)
@@ -193,7 +192,7 @@ def resume(
         return FittedRun(run.path)
     plan = run.plan if data is None else run.plan.change(source=data)
     began = time.monotonic()
-    with _process_kept():
+    with process_kept():
         loaded = load(plan)
         _check_same(run, loaded)
         job, _ = prepare(plan, loaded, observer.say)
@@ -204,28 +203,16 @@ def resume(
 
 def foresee(plan: Plan) -> tuple[Plan, dict[str, str], Forecast]:
     """What ``fit`` would do: the plan with everything decided, the reasons, iterations and memory."""
-    with _process_kept():
+    with process_kept():
         job, reasons = prepare(plan, load(plan))
         return job.plan, reasons, forecast(job)
 
 
 def explore_rates(plan: Plan) -> RangeTest:
     """The learning-rate finder on a plan's data and model; nothing is recorded."""
-    with _process_kept():
+    with process_kept():
         job, _ = prepare(plan.change(lr=FALLBACK), load(plan))
         return find_learning_rate(job)
-
-
-@contextmanager
-def _process_kept() -> Iterator[None]:
-    """Leave the caller's random stream, thread count and determinism as they were."""
-    devices = list(range(torch.cuda.device_count()))
-    with torch.random.fork_rng(devices=devices), threads(torch.get_num_threads()):
-        strict = torch.are_deterministic_algorithms_enabled()
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(strict)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from fitwell.plan import Auto, DataPlan, Plan
 from fitwell.training.evaluation import outputs_of, probabilities
 from fitwell.training.loop import Silent, train
 from fitwell.training.prepare import load, prepare
+from fitwell.training.process import process_kept
 from fitwell.training.threads import threads
 
 # torch's random stream and thread count belong to the process: estimators in several threads take turns.
@@ -69,8 +70,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _train(self, X: Any, y: np.ndarray, task: Task, **further: Any) -> None:
         """Train a net and keep it with all that predicting needs, on the CPU, as ``..._`` attributes."""
         plan = self._plan((X, y), task).change(**further)
-        devices = list(range(torch.cuda.device_count()))
-        with _ONE_AT_A_TIME, torch.random.fork_rng(devices=devices), threads(torch.get_num_threads()):
+        with _ONE_AT_A_TIME, process_kept():
             job, _ = prepare(plan, load(plan))
             train(job, Silent())
         job.restore_best()

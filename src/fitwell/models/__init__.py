@@ -64,6 +64,15 @@ def parameter_count(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+def supervised(
+    build: Callable[[ModelPlan, Shape], nn.Module],
+    defaults: Callable[[Shape, int], dict[str, tuple[Any, str]]],
+    suits: Callable[[Shape], str | None],
+) -> Family:
+    """A family whose module gives outputs (B, K) that its criterion compares with the target."""
+    return Family(build, supervised_loss, supervised_predict, supervised_score, defaults, suits)
+
+
 def supervised_loss(model: nn.Module, batch: Batch) -> Tensor:
     """The criterion of the model's outputs and the batch's target."""
     return model.criterion(model(*input_fields(batch)), batch["y"])  # type: ignore[operator,no-any-return]

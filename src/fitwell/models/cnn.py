@@ -14,11 +14,8 @@ from torch import Tensor, nn
 from fitwell.errors import PlanError
 from fitwell.models import (
     ACTIVATIONS,
-    Family,
     Standardize,
-    supervised_loss,
-    supervised_predict,
-    supervised_score,
+    supervised,
 )
 from fitwell.models.mlp import dense
 from fitwell.plan import ModelPlan
@@ -137,11 +134,4 @@ def suits(shape: Shape) -> str | None:
     return None
 
 
-FAMILY = Family(
-    build=build,
-    loss=supervised_loss,
-    predict=supervised_predict,
-    score=supervised_score,
-    defaults=defaults,
-    suits=suits,
-)
+FAMILY = supervised(build, defaults, suits)

@@ -12,11 +12,8 @@ from torch import Tensor, nn
 
 from fitwell.models import (
     ACTIVATIONS,
-    Family,
     Standardize,
-    supervised_loss,
-    supervised_predict,
-    supervised_score,
+    supervised,
 )
 from fitwell.models.periodic import Periodic
 from fitwell.plan import ModelPlan
@@ -207,11 +204,4 @@ def suits(shape: Shape) -> str | None:
     return f"numbers, codes or an image, not {', '.join(sorted(unknown))}" if unknown else None
 
 
-FAMILY = Family(
-    build=build,
-    loss=supervised_loss,
-    predict=supervised_predict,
-    score=supervised_score,
-    defaults=defaults,
-    suits=suits,
-)
+FAMILY = supervised(build, defaults, suits)

@@ -17,7 +17,7 @@ from fitwell.data.contract import Split
 from fitwell.shape import Batch
 from fitwell.training.evaluation import measure
 from fitwell.training.job import Job
-from fitwell.training.loop import batches_of, precision, vary
+from fitwell.training.loop import batches_of, precision, shuffled, vary
 from fitwell.training.optimizers import make_optimizer
 
 LOWEST, HIGHEST = 1e-6, 10.0
@@ -53,7 +53,7 @@ class RangeTest:
 def find_learning_rate(job: Job) -> RangeTest:
     """Run the range test on a copy of the job's model; the job and the random streams stay as they were.
 
-    Its cost is at most ``STEPS`` training steps.
+    Its cost is at most ``STEPS`` training steps, each with a look at the probe.
     """
     devices = [job.device] if job.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -103,8 +103,7 @@ def _batches(job: Job) -> Iterator[Batch]:
     train: Split = job.data.train
     generator = torch.Generator().manual_seed(job.plan.seed)
     while True:
-        order = train.index[torch.randperm(len(train), generator=generator).to(train.index.device)]
-        for index in batches_of(order, int(job.plan.batch_size)):
+        for index in batches_of(shuffled(train.index, generator), int(job.plan.batch_size)):
             yield train.take(index)
 
 

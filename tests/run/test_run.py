@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fitwell.errors import DamagedError, RunError
@@ -44,6 +45,30 @@ def test_curves_are_read_from_the_events(run: Run) -> None:
     assert run.curve("loss/val") == [(0.0, 0.5), (1.0, 0.25)]
     assert run.curve("nothing") == []
     assert run.signals() == ["loss/val", "lr"]
+
+
+def test_a_frame_has_a_row_a_step(run: Run) -> None:
+    log = EventLog(run.events_path)
+    log.append(10, 0.5, {"lr": 0.1, "loss/batch": 2.0})
+    log.append(20, 1.0, {"lr": 0.2, "loss/batch": 1.0, "null": float("inf")})
+    log.append(20, 1.0, {"loss/val": 3.0, "lr": 0.25})
+    log.flush()
+    frame = run.to_frame()
+    assert (frame.index.name, list(frame.index)) == ("step", [10, 20])
+    assert list(frame.columns) == ["epoch", "time", "loss/batch", "loss/val", "lr", "null"]
+    assert set(frame.dtypes) == {np.dtype(float)}
+    assert list(frame["epoch"]) == [0.5, 1.0]
+    assert list(frame["time"]) == [run.events[0]["time"], run.events[2]["time"]]
+    np.testing.assert_equal(
+        frame[["loss/batch", "loss/val", "lr", "null"]].to_numpy(),
+        [[2.0, np.nan, 0.1, np.nan], [1.0, 3.0, 0.25, np.nan]],
+    )
+
+
+def test_a_frame_of_no_events_has_no_rows(run: Run) -> None:
+    frame = run.to_frame()
+    assert (len(frame), list(frame.columns), frame.index.name) == (0, ["epoch", "time"], "step")
+    assert set(frame.dtypes) == {np.dtype(float)}
 
 
 def test_the_evaluation_is_empty_until_it_is_written(run: Run) -> None:

@@ -8,16 +8,56 @@ when appending goes on.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any, Protocol, SupportsFloat
 
-from fitwell.run.files import storage
+from fitwell.run.files import storage, write_atomic
+from fitwell.run.thinning import thinnings
 
 FLUSH_SECONDS = 1.0  # what a crash may lose
+THIN_TO = 0.6  # of the limit: thinning at once to less would give up more than is needed
+PATIENCE = 1.25  # a log that thinning can't make small grows by this much before it is tried again
+
+_FIELDS = {"step", "epoch", "time", "signals"}
+
+
+class Numbers(Protocol):
+    """Many numbers in a row, such as a tensor of one dimension."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def tolist(self) -> list[float]:
+        """All of them, in one transfer."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """The values of many signals at once; a tensor of them is read in one transfer.
+
+    Args:
+        names: of the signals.
+        values: as many numbers; a tensor may be on any device.
+
+    Raises:
+        ValueError: there are more names than values, or fewer.
+    """
+
+    names: tuple[str, ...]
+    values: Numbers
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.values):
+            raise ValueError(f"a column has {len(self.names)} names and {len(self.values)} values")
+
+
+_Waiting = tuple[int, float, float, Mapping[str, SupportsFloat], Sequence[Column]]
 
 
 class EventLog:
@@ -26,12 +66,18 @@ class EventLog:
     Args:
         path: the log file.
         size: keep only so many bytes of what is there (resuming from a checkpoint); None keeps every
-            complete line.
+            complete line. Thinning moves what lies before a size: a log is cut back or has a limit, not both.
+        limit: bytes. When a flush leaves more, all but the newest quarter is thinned (see ``thinnings``), to
+            about half the limit in all.
+        wait: seconds that an event may wait in memory; 0 writes each at once, so that no SIGKILL loses it.
     """
 
-    def __init__(self, path: Path, size: int | None = None) -> None:
-        self.path = path
-        self._waiting: list[tuple[int, float, float, Mapping[str, SupportsFloat]]] = []
+    def __init__(
+        self, path: Path, size: int | None = None, limit: float = math.inf, wait: float = FLUSH_SECONDS
+    ) -> None:
+        self.path, self.limit, self.wait = path, limit, wait
+        self._full = limit
+        self._waiting: list[_Waiting] = []
         self._flushed = time.monotonic()
         with storage(path):
             path.touch()
@@ -40,13 +86,19 @@ class EventLog:
             with open(path, "r+b") as file:
                 file.truncate(keep)
 
-    def append(self, step: int, epoch: float, signals: Mapping[str, SupportsFloat]) -> None:
+    def append(
+        self,
+        step: int,
+        epoch: float,
+        signals: Mapping[str, SupportsFloat],
+        columns: Sequence[Column] = (),
+    ) -> None:
         """Record the values of signals at a step; non-finite values are kept as null.
 
         A value may be a tensor: it is read when the events are written, so that no step waits for the device.
         """
-        self._waiting.append((step, epoch, time.time(), signals))
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+        self._waiting.append((step, epoch, time.time(), signals, columns))
+        if time.monotonic() - self._flushed >= self.wait:
             self.flush()
 
     def flush(self) -> int:
@@ -55,14 +107,38 @@ class EventLog:
             file.write("".join(_line(*event) for event in self._waiting).encode())
             size = file.tell()
         self._waiting.clear()
+        if size > self._full:
+            self._full = PATIENCE * size  # should thinning fail, the next flush does not try again
+            size = self._thin()
+            self._full = max(self.limit, PATIENCE * size)
         self._flushed = time.monotonic()
         return size
 
+    def _thin(self) -> int:
+        """Thin the older three quarters of the file until it is small enough; return its size in bytes."""
+        content = self.path.read_bytes()
+        cut = content.rfind(b"\n", 0, len(content) * 3 // 4) + 1
+        old, new = content[:cut], content[cut:]
+        del content
+        for events in thinnings(_parsed(io.BytesIO(old))):
+            old = "".join(map(_dumped, events)).encode()
+            if len(old) + len(new) <= THIN_TO * self.limit:
+                break
+        write_atomic(self.path, old + new)
+        return len(old) + len(new)
 
-def _line(step: int, epoch: float, when: float, signals: Mapping[str, SupportsFloat]) -> str:
+
+def _line(
+    step: int, epoch: float, when: float, signals: Mapping[str, SupportsFloat], columns: Sequence[Column]
+) -> str:
     values = {name: float(value) for name, value in signals.items()}
+    for column in columns:
+        values.update(zip(column.names, column.values.tolist(), strict=True))
     finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-    event = {"step": step, "epoch": round(epoch, 6), "time": round(when, 3), "signals": finite}
+    return _dumped({"step": step, "epoch": round(epoch, 6), "time": round(when, 3), "signals": finite})
+
+
+def _dumped(event: Mapping[str, Any]) -> str:
     return json.dumps(event) + "\n"
 
 
@@ -71,10 +147,14 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
     with open(path, "rb") as file:
-        for line in file:
-            try:
-                event = json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError):
-                continue
-            if isinstance(event, dict) and isinstance(event.get("signals"), dict):
-                yield event
+        yield from _parsed(file)
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            continue
+        if isinstance(event, dict) and event.keys() >= _FIELDS and isinstance(event["signals"], dict):
+            yield event

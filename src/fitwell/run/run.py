@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,17 @@ class Run:
         """One of running, done, failed, preempted; a run whose process was killed counts as preempted."""
         state = str(self.info["state"])
         return "preempted" if state == "running" and not is_locked(self.path) else state
+
+    @property
+    def watched(self) -> bool:
+        """Whether this was a foreign training that fitwell only watched: then there is no plan."""
+        return "program" in self.info
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was seen beyond the numbers of steps: models, threads, what each signal knows; empty without it."""
+        path = self.path / "facts.json"
+        return dict(read_json(path)) if path.exists() else {}
 
     @property
     def plan(self) -> Plan:
@@ -130,6 +142,27 @@ class Run:
     def signals(self) -> list[str]:
         """The names of all recorded signals."""
         return sorted({name for event in self.events for name in event["signals"]})
+
+    def to_frame(self) -> Any:
+        """The events as a ``pandas.DataFrame``.
+
+        Returns:
+            One row a step (the index, in order of recording) with the columns ``epoch`` (float), ``time``
+            (seconds since 1970) and, sorted by name, every signal as float; NaN is what was not recorded or
+            not finite. Several events of one step share its row, in which the latest value counts.
+        """
+        # By name: whoever only reads a run needs no pandas, and the layers forbid to import it here.
+        pandas = import_module("pandas")
+        rows: dict[int, dict[str, float | None]] = {}
+        for event in self.events:
+            row = {"epoch": event["epoch"], "time": event["time"], **event["signals"]}
+            rows.setdefault(event["step"], {}).update(row)
+        return pandas.DataFrame(
+            list(rows.values()),
+            index=pandas.Index(list(rows), name="step", dtype=int),
+            columns=["epoch", "time", *self.signals()],
+            dtype=float,
+        )
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.state})"

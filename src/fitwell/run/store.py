@@ -23,8 +23,10 @@ def runs_folder(folder: str | Path | None = None) -> Path:
     return Path(folder or os.environ.get("FITWELL_RUNS") or "runs")
 
 
-def create_run(plan: Plan, slug: str, folder: str | Path | None = None, parent: str | None = None) -> Run:
-    """A new run directory with its plan, in state ``running``.
+def create_run(
+    plan: Plan | None, slug: str, folder: str | Path | None = None, parent: str | None = None
+) -> Run:
+    """A new run directory with its plan, in state ``running``; a foreign training that is watched has no plan.
 
     Raises:
         StorageError: the folder can't be written.
@@ -41,12 +43,13 @@ def create_run(plan: Plan, slug: str, folder: str | Path | None = None, parent: 
         "state": "running",
         "started": time.time(),
         "versions": found["packages"],
-        "seed": plan.seed,
+        "seed": None if plan is None else plan.seed,
         "parent": parent,
         "data": slug,
     }
     try:
-        write_atomic(path / "plan.json", plan.to_json().encode())
+        if plan is not None:
+            write_atomic(path / "plan.json", plan.to_json().encode())
         write_json(path / "env.json", found)
         write_json(path / "run.json", info)
     except BaseException:

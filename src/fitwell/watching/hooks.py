@@ -1,0 +1,151 @@
+"""Which functions of torch are probed, and what each of them means."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fitwell.watching.probe import Probe
+
+Hook = Callable[..., None]
+Guard = Callable[[Hook], Hook]
+Wanted = tuple[Any, Hook | None, Hook | None]
+
+LOSSES = (
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy",
+    "ctc_loss", "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss",
+    "margin_ranking_loss", "mse_loss", "multi_margin_loss", "multilabel_margin_loss",
+    "multilabel_soft_margin_loss", "nll_loss", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
+    "triplet_margin_loss",
+)  # fmt: skip
+
+
+class Receiver(Protocol):
+    """What is told of everything that happens. None of these may raise."""
+
+    def backward(self, tensors: Any, *arguments: Any) -> None:
+        """``backward`` begins."""
+
+    def backward_ended(self, result: Any, tensors: Any, *arguments: Any) -> None:
+        """``backward`` has run."""
+
+    def loader_begins(self, loader: Any) -> None:
+        """A DataLoader is iterated anew."""
+
+    def batch_asked(self, iterator: Any) -> None:
+        """A batch is asked for."""
+
+    def batch_given(self, batch: Any, iterator: Any) -> None:
+        """A batch is given."""
+
+    def mode_set(self, module: nn.Module, mode: bool = True) -> None:
+        """``train`` or ``eval`` was called."""
+
+    def scaled(self, result: Any, scaler: Any, outputs: Any) -> None:
+        """A GradScaler scaled a loss."""
+
+    def compiled(self, *arguments: Any) -> None:
+        """``torch.compile`` was called."""
+
+    def gradient_by_function(self, result: Any, *arguments: Any) -> None:
+        """``torch.func.grad`` or ``grad_and_value`` computed a gradient."""
+
+    def module_called(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        """A module is called."""
+
+    def module_returned(self, output: Any, module: nn.Module, args: Any, kwargs: Any) -> None:
+        """A module returned."""
+
+    def called(self, what: str, on: Any, result: Any = None) -> None:
+        """Something in the order of a step was called."""
+
+
+def losses(hook_of: Callable[[str], Hook]) -> list[Probe]:
+    """Probes of the loss functions, which stay armed."""
+    return _probes([(getattr(functional, name), None, hook_of(name)) for name in LOSSES if hasattr(functional, name)])
+
+
+def arguments_of(function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """The arguments of a loss function by name."""
+    return dict(zip(_names(function), arguments, strict=False))
+
+
+@cache
+def _names(function: str) -> tuple[str, ...]:
+    return tuple(inspect.signature(getattr(functional, function)).parameters)
+
+
+def lasting(receiver: Receiver, guard: Guard) -> list[Probe]:
+    """Probes that stay armed because they are called seldom, or cost little beside what they stand in."""
+    from torch._functorch import eager_transforms
+    from torch.utils.data import DataLoader
+    from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+    return _guarded(
+        [
+            (DataLoader.__iter__, receiver.loader_begins, None),
+            (_BaseDataLoaderIter.__next__, receiver.batch_asked, receiver.batch_given),
+            (nn.Module.train, receiver.mode_set, None),
+            (torch.amp.GradScaler.scale, None, receiver.scaled),
+            (torch.compile, receiver.compiled, None),
+            (eager_transforms.grad_and_value_impl, None, receiver.gradient_by_function),
+        ],
+        guard,
+    )
+
+
+def backward(enter: Hook, leave: Hook | None) -> list[Probe]:
+    """A probe of ``backward`` alone; a function has one armed probe at a time."""
+    return _probes([(torch.autograd.backward, enter, leave)])
+
+
+def looking(receiver: Receiver, guard: Guard) -> list[Probe]:
+    """Probes of ``backward`` and of the order of calls, armed for the steps that are looked at."""
+    from torch.optim import Optimizer, lr_scheduler
+    from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+
+    def begins(what: str) -> Hook:
+        return lambda on, *_: receiver.called(what, on)
+
+    def ended(what: str) -> Hook:
+        return lambda result, on, *_: receiver.called(what, on, result)
+
+    return _guarded(
+        [
+            (torch.autograd.backward, receiver.backward, receiver.backward_ended),
+            (Optimizer.zero_grad, begins("zero_grad"), None),
+            (nn.Module.zero_grad, begins("zero_grad"), None),
+            (clip_grad_norm_, None, ended("clip")),
+            (clip_grad_value_, None, ended("clip")),
+            (torch.amp.GradScaler.unscale_, begins("unscale"), None),
+            (lr_scheduler.LRScheduler.step, begins("scheduler"), None),
+            (lr_scheduler.ReduceLROnPlateau.step, begins("scheduler"), None),
+        ],
+        guard,
+    )
+
+
+def modules(receiver: Receiver, guard: Guard) -> list[Probe]:
+    """The probe of every call of a module, armed for the steps that are watched with everything."""
+    return _guarded([(nn.Module._call_impl, receiver.module_called, receiver.module_returned)], guard)
+
+
+def _guarded(wanted: list[Wanted], guard: Guard) -> list[Probe]:
+    return _probes([(f, enter and guard(enter), leave and guard(leave)) for f, enter, leave in wanted])
+
+
+def _probes(wanted: list[Wanted]) -> list[Probe]:
+    """The probes that can be made with this version of torch."""
+    probes = []
+    for function, enter, leave in wanted:
+        try:
+            probes.append(Probe(function, enter, leave))
+        except (OSError, TypeError, ValueError, SyntaxError):  # no source, or none that is known: not seen
+            continue
+    return probes

@@ -1,0 +1,168 @@
+"""The losses of each phase: which loss was trained on, which was only looked at, and what they average to.
+
+A loss that has no graph was computed to look at. One that has a graph waits until ``backward`` runs from it, or from
+something near it: then it was trained on. What waits in vain was looked at too (evaluation without ``no_grad``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NEAR = 64  # nodes of the graph that are searched for a loss: a sum of losses is a few nodes away
+Number = float | Tensor  # on another device than the CPU a value stays a tensor, so that nothing waits for it
+
+
+def read(value: Tensor) -> Number:
+    """A scalar's value, without waiting for another device."""
+    return value.item() if value.device.type == "cpu" else value.detach()
+
+
+@dataclass(slots=True)
+class Seen:
+    """A loss that was computed: by which function, from how many samples, and how many of those were right."""
+
+    function: str
+    value: Number
+    weight: float
+    samples: int
+    sequence: int | None = None  # of its node in the graph
+    correct: Number = 0.0
+    judged: Number = 0
+
+
+@dataclass
+class Totals:
+    """Sums over a pass: of each loss function, of what was minimised, of right answers."""
+
+    sums: dict[str, tuple[Number, float]] = field(default_factory=dict)
+    correct: Number = 0.0
+    judged: Number = 0
+    samples: int = 0
+
+    def add(self, name: str, value: Number, weight: float) -> None:
+        """Add a value to the mean of this name."""
+        total, weights = self.sums.get(name, (0.0, 0.0))
+        self.sums[name] = (total + value * weight, weights + weight)
+
+    def count(self, seen: Seen) -> None:
+        """Add a loss."""
+        self.add(seen.function, seen.value, seen.weight)
+        self.correct, self.judged = self.correct + seen.correct, self.judged + seen.judged
+
+    def means(self) -> dict[str, Number]:
+        """The mean of each name."""
+        return {name: total / weight for name, (total, weight) in self.sums.items() if weight}
+
+
+@dataclass(slots=True)
+class Objective:
+    """What one backward pass minimised: its value, and the recognised losses that it is made of."""
+
+    value: Number | None
+    parts: list[Seen]
+
+    @property
+    def loss(self) -> Number | None:
+        """The loss as its author means it: the one loss function, if there is one, else what was minimised.
+
+        ``(loss / 4).backward()`` and a scaled loss are smaller or larger than the loss.
+        """
+        return self.parts[0].value if len(self.parts) == 1 else self.value
+
+
+def objective(
+    roots: Iterable[Tensor], pending: list[Seen], unscaled: Mapping[int, Number]
+) -> tuple[Objective, list[Seen]]:
+    """What a backward pass minimises, and the losses that it has nothing to do with.
+
+    Args:
+        roots: where it starts.
+        pending: losses with a graph that were computed since the last step.
+        unscaled: by the sequence number of what a GradScaler made: the loss before.
+    """
+    root = next(iter(roots), None)
+    node = None if root is None else root.grad_fn
+    if root is None or node is None:
+        return Objective(None, []), pending
+    scalar = root.numel() == 1
+    sequence = node._sequence_nr()
+    value = unscaled.get(sequence) if unscaled else None
+    if value is None and scalar:
+        value = read(root)
+    if len(pending) == 1 and pending[0].sequence == sequence:
+        return Objective(value, pending), []
+    near = _sequences(node) if pending else set()
+    parts = [seen for seen in pending if seen.sequence in near]
+    return Objective(value, parts), [seen for seen in pending if seen.sequence not in near]
+
+
+def _sequences(node: Any) -> set[int]:
+    """The sequence numbers of the nodes of a graph that are nearest to this one."""
+    found, queue = {node._sequence_nr()}, [node]
+    while queue and len(found) < NEAR:
+        for below, _ in queue.pop(0).next_functions:
+            if below is not None and below._sequence_nr() not in found:
+                found.add(below._sequence_nr())
+                queue.append(below)
+    return found
+
+
+def seen_loss(function: str, value: Tensor, arguments: Mapping[str, Any]) -> Seen:
+    """What is kept of a loss: a mean counts as often as it has samples, a sum once."""
+    input = next(iter(arguments.values()))
+    samples = int(input.shape[0]) if isinstance(input, Tensor) and input.dim() else 1
+    node = value.grad_fn
+    weight = float(samples) if arguments.get("reduction", "mean") == "mean" else 1.0
+    return Seen(function, read(value), weight, samples, None if node is None else node._sequence_nr())
+
+
+def judge(seen: Seen, arguments: Mapping[str, Any]) -> None:
+    """Count right answers, where the loss is one of classification.
+
+    Cross entropy and negative likelihood: input (N, C, ...), target (N, ...) of class indices, or (N, C, ...) of
+    probabilities. Binary cross entropy: input and target of one shape, targets 0 or 1.
+    """
+    input, target = arguments.get("input"), arguments.get("target")
+    if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
+        return
+    with torch.no_grad():
+        found = _right(seen.function, input.detach(), target, arguments)
+    if found is not None:
+        right, counted = found
+        seen.correct, seen.judged = read((right & counted).sum()), read(counted.expand_as(right).sum())
+
+
+def _right(
+    function: str, input: Tensor, target: Tensor, arguments: Mapping[str, Any]
+) -> tuple[Tensor, Tensor] | None:
+    """Which answers are right, and which of them count."""
+    if function in ("cross_entropy", "nll_loss"):
+        axis = 1 if input.dim() > 1 else 0
+        if target.is_floating_point():
+            if target.shape != input.shape:
+                return None
+            right = input.argmax(axis) == target.argmax(axis)
+            return right, torch.ones_like(right)
+        return input.argmax(axis) == target, target != arguments.get("ignore_index", -100)
+    if function.startswith("binary_cross_entropy") and input.shape == target.shape:
+        middle = 0.0 if function.endswith("with_logits") else 0.5
+        right = (input > middle) == (target > 0.5)
+        return right, ((target == 0) | (target == 1)).all()
+    return None
+
+
+def class_answers(output: Any, batch: Any) -> tuple[Tensor, Tensor] | None:
+    """A model's output (N, C) and the class indices (N,) of a loader's batch, if that is what they are."""
+    output = output[0] if isinstance(output, (tuple, list)) and output else output
+    labels = list(batch.values()) if isinstance(batch, Mapping) else batch
+    if not (isinstance(output, Tensor) and output.dim() == 2 and isinstance(labels, (tuple, list))):
+        return None
+    for label in reversed(labels):
+        if isinstance(label, Tensor) and label.shape == output.shape[:1] and label.dtype == torch.int64:
+            return output, label.to(output.device)
+    return None

@@ -1,0 +1,107 @@
+"""The steps between two looks: counted, and their losses added up, in a few microseconds each.
+
+Here nothing is found out. What the last look learned of a thread holds: it computes so many losses a step and all
+are trained on, or it propagates back so often. A step at which that does not hold is examined by the watcher.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from fitwell.watching.losses import Number
+
+if TYPE_CHECKING:
+    import torch
+
+    from fitwell.watching.threads import Thread
+
+MOST = 10_000  # losses that wait for a step
+TIMED = 64  # one step in so many is timed, and stands for the others
+
+
+class Quick:
+    """Receives losses and steps while nobody looks.
+
+    Args:
+        loss: takes a loss that is not trained on: (function, value, arguments).
+        step: takes a step at which there is more to do: (optimizer, args, kwargs).
+        thread_of: the thread of an optimizer.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[..., None],
+        step: Callable[..., None],
+        thread_of: Callable[[torch.optim.Optimizer], Thread],
+    ) -> None:
+        self.on = False
+        self.countdown = 0  # steps until there is more to do
+        self.seconds = 0.0  # that all this took
+        self.losses: list[tuple[str, Number, int]] = []  # function, value, samples
+        self.objectives: list[tuple[str, Number, int]] = []
+        self._loss, self._step, self._thread_of = loss, step, thread_of
+
+    def loss_hook(self, function: str) -> Callable[..., None]:
+        """What a loss function calls when it returns."""
+        losses, slow = self.losses, self._loss
+
+        def loss(value: Any, *arguments: Any) -> None:
+            if self.on and type(value) is Tensor and value.requires_grad:
+                try:
+                    number = value.item() if value.is_cpu else value.detach()
+                    losses.append((function, number, len(arguments[0])))
+                except (RuntimeError, TypeError, ValueError):  # not a scalar, or within a function transform
+                    return
+                if len(losses) > MOST:
+                    del losses[: MOST // 2]
+            else:
+                slow(function, value, arguments)
+
+        return loss
+
+    def backward_hook(self, roots: Any, *_: Any) -> None:
+        """What ``backward`` calls when it begins, where a thread's loss is none of torch's functions."""
+        if self.on and type(roots) is Tensor:
+            try:
+                number = roots.item() if roots.is_cpu else roots.detach()
+            except (RuntimeError, ValueError):
+                return
+            self.objectives.append(("", number, 1))
+
+    def step_hook(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """What an optimizer calls when it has stepped."""
+        self.countdown -= 1
+        if not self.on or self.countdown <= 0:
+            self._step(optimizer, args, kwargs)
+            return
+        timed = self.countdown % TIMED == 0
+        begin = time.perf_counter() if timed else 0.0
+        thread = self._thread_of(optimizer)
+        waiting = self.objectives if thread.by_backward else self.losses
+        if thread.losses_a_step and len(waiting) != thread.losses_a_step:
+            self._step(optimizer, args, kwargs)
+            return
+        thread.steps += 1
+        if thread.losses_a_step:
+            self.add(thread, waiting)
+        self.losses.clear()
+        self.objectives.clear()
+        if timed:
+            # Twice: a loss takes about as long as a step.
+            self.seconds += 2 * TIMED * (time.perf_counter() - begin)
+
+    def begin(self, on: bool) -> None:
+        """Nobody looks from now on; losses that wait are forgotten."""
+        self.on = on
+        self.losses.clear()
+        self.objectives.clear()
+
+    def add(self, thread: Thread, losses: list[tuple[str, Number, int]]) -> None:
+        """Add losses that were trained on to their thread."""
+        for _, value, samples in losses:
+            thread.quick_sum += value * samples
+            thread.quick_samples += samples

@@ -1,0 +1,205 @@
+"""What the probes see, made into moments for the signals and into accounts of the phases."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import IterableDataset
+
+from fitwell.watching.hooks import arguments_of
+from fitwell.watching.losses import Seen, judge, read, seen_loss
+from fitwell.watching.moments import Backward, Batch, Call, LossCall, ModuleCall, Step
+from fitwell.watching.phases import source_of
+from fitwell.watching.source import origin, user_frame, where
+from fitwell.watching.threads import Thread, optimized
+
+if TYPE_CHECKING:
+    from fitwell.watching.watcher import Watcher
+
+FULL = 2
+
+
+class Receiver:
+    """Receives everything for a watcher; each method is called under its guard."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self._calls: list[ModuleCall] = []  # of modules that have not returned
+        self._layer: ModuleCall | None = None  # the last call of a module without children
+        self._asked = 0.0
+
+    def begin(self) -> None:
+        """A look begins."""
+        self._calls.clear()
+        self._layer = None
+
+    def loss(self, function: str, value: Any, arguments: tuple[Any, ...]) -> None:
+        """A loss function returned."""
+        watcher, phases = self.watcher, self.watcher.phases
+        if type(value) is not Tensor or value.dim() or transformed():
+            return
+        told = arguments_of(function, arguments)
+        seen, target = seen_loss(function, value, told), told.get("target", told.get("targets"))
+        if watcher.level or watcher.budget.free > 0:
+            judge(seen, told)
+        if value.requires_grad:
+            part = "train"
+            phases.computed(seen, target)
+        else:
+            part = phases.looked(seen, target)
+            watcher.quick.countdown = 1  # the next step resumes training
+        if watcher.level and isinstance(arguments[0], Tensor):
+            call = LossCall(function, value, arguments[0], target, told, part, where())
+            watcher.tell("on_loss", call, part)
+
+    def backward(self, tensors: Any, *_: Any) -> None:
+        """``backward`` begins."""
+        roots = _tensors(tensors)
+        first = not self.watcher.phases.window
+        self.watcher.phases.backward(roots)
+        self.watcher.tell("on_backward", self._backward(roots, first))
+        self.called("backward", None)
+
+    def backward_ended(self, result: Any, tensors: Any, *_: Any) -> None:
+        """``backward`` has run."""
+        moment = self._backward(_tensors(tensors), len(self.watcher.phases.window) == 1)
+        self.watcher.tell("after_backward", moment)
+
+    def _backward(self, roots: list[Tensor], first: bool) -> Backward:
+        thread = self.watcher.phases.thread
+        alive = [reference() for reference in thread.parameters.values()] if thread else []
+        return Backward(roots, first, [parameter for parameter in alive if parameter is not None], where())
+
+    def loader_begins(self, loader: Any) -> None:
+        """A DataLoader is iterated anew."""
+        counted = not isinstance(loader.dataset, IterableDataset) and loader.batch_sampler is not None
+        batches = len(loader.batch_sampler) if counted else None
+        self.watcher.phases.loader_begins(source_of(loader.dataset, loader._index_sampler), batches)
+
+    def batch_asked(self, iterator: Any) -> None:
+        """A batch is asked for."""
+        self.watcher.phases.passes.asked()
+        self._asked = time.perf_counter()
+
+    def batch_given(self, batch: Any, iterator: Any) -> None:
+        """A batch is given."""
+        phases = self.watcher.phases
+        phases.passes.given(source_of(iterator._dataset, iterator._index_sampler))
+        if self.watcher.level:
+            part = "train" if phases.passes.training or torch.is_grad_enabled() else phases.part()
+            self.watcher.tell("on_batch", Batch(batch, part, time.perf_counter() - self._asked), part)
+
+    def mode_set(self, module: nn.Module, mode: bool = True) -> None:
+        """``train`` or ``eval`` was called on a module by the program, not by the module that it is in."""
+        caller = sys._getframe(3).f_code
+        inner = caller.co_name == "train" and origin(caller.co_filename) == "torch"
+        if self.watcher.level and not inner:
+            self.called("train" if mode else "eval", module)
+
+    def scaled(self, result: Any, scaler: Any, outputs: Any) -> None:
+        """A GradScaler scaled a loss: what is minimised is the loss before."""
+        if isinstance(result, Tensor) and result.grad_fn is not None and isinstance(outputs, Tensor):
+            self.watcher.phases.unscaled[result.grad_fn._sequence_nr()] = read(outputs)
+
+    def compiled(self, *_: Any) -> None:
+        """``torch.compile`` was called: to look at modules would break its graphs."""
+        self.watcher.give_up_modules("torch.compile is used: what happens within the model is not seen")
+
+    def gradient_by_function(self, result: Any, *_: Any) -> None:
+        """``torch.func.grad`` or ``grad_and_value`` computed a gradient."""
+
+    def module_called(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        """A module is called."""
+        if not self._calls and not transformed():
+            if self.watcher.break_off():
+                return
+            self.watcher.models.called(module, user_frame())
+            self._layer = None
+        self._calls.append(ModuleCall(module, args, None, "", len(self._calls), None))
+
+    def module_returned(self, output: Any, module: nn.Module, args: Any, kwargs: Any) -> None:
+        """A module returned. Calls that an exception ended are forgotten."""
+        if not any(call.module is module for call in self._calls):
+            return
+        while (call := self._calls.pop()).module is not module:
+            pass
+        if transformed():
+            return
+        call.output, call.before = output, self._layer
+        call.part = "train" if has_graph(output) else self.watcher.phases.part()
+        self.watcher.tell("on_module", call, call.part)
+        call.before = None
+        if call.is_layer:
+            self._layer = call
+
+    def called(self, what: str, on: Any, result: Any = None) -> None:
+        """Something in the order of a step was called."""
+        self.watcher.tell("on_call", Call(what, on, result, where()))
+
+    def before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """An optimizer is about to step."""
+        thread = self.watcher.threads.of(optimizer)
+        self.watcher.tell("before_step", self._step(thread, optimizer, _closure(args, kwargs), None))
+
+    def stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """An optimizer stepped, and is looked at or has more to be done about."""
+        now, watcher = time.perf_counter(), self.watcher
+        thread = watcher.threads.of(optimizer)
+        thread.steps += 1
+        seconds = (now - thread.stepped) / (thread.steps - thread.known) if thread.known else None
+        thread.stepped, thread.known = now, thread.steps
+        if watcher.level:
+            self.called("step", optimizer)
+            step = self._step(thread, optimizer, _closure(args, kwargs), seconds)
+            losses = [each.loss for each in watcher.phases.step(thread) if each.loss is not None]
+            step.loss = sum(losses) / len(losses) if losses else None
+            watcher.looked(thread, step)
+        else:
+            self._catch_up(thread)
+        if not watcher.level:
+            watcher.plan(thread, seconds or 0.0)
+
+    def _catch_up(self, thread: Thread) -> None:
+        """Account for the steps that nobody looked at, up to this one."""
+        phases, quick = self.watcher.phases, self.watcher.quick
+        waiting = quick.objectives if thread.by_backward else quick.losses
+        surplus = max(0, len(waiting) - thread.losses_a_step)
+        if thread.losses_a_step and not thread.by_backward:
+            for function, value, samples in waiting[:surplus]:
+                # It has a graph, and nothing came of it: an evaluation without no_grad.
+                phases.looked(Seen(function, value, float(samples), samples))
+        quick.add(thread, waiting[surplus:])
+        quick.begin(True)
+        phases.resumed()
+        phases.unwatched(thread)
+
+    def _step(
+        self, thread: Thread, optimizer: torch.optim.Optimizer, closure: bool, seconds: float | None
+    ) -> Step:
+        named = self.watcher.threads.named(thread, list(optimized(optimizer)))
+        gradients = [each.tensor.grad for each in named]
+        return Step(thread.name, thread.steps, optimizer, named, gradients, thread.layers, closure, seconds)
+
+
+def transformed() -> bool:
+    """Whether a function transform or somebody's dispatch mode is active, within which nothing is measured."""
+    return bool(torch._C._are_functorch_transforms_active()) or torch._C._len_torch_dispatch_stack() > 0
+
+
+def has_graph(output: Any) -> bool:
+    """Whether a module's output, or the first of several, belongs to a graph."""
+    found = output[0] if isinstance(output, (tuple, list)) and output else output
+    return isinstance(found, Tensor) and found.requires_grad
+
+
+def _tensors(tensors: Any) -> list[Tensor]:
+    return [tensors] if isinstance(tensors, Tensor) else [t for t in tensors if isinstance(t, Tensor)]
+
+
+def _closure(args: Any, kwargs: Mapping[str, Any]) -> bool:
+    return (args[1] if len(args) > 1 else kwargs.get("closure")) is not None

@@ -1,0 +1,128 @@
+"""A session: one watching of this process, from its run directory to its result."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fitwell.errors import FitwellError
+from fitwell.run import Run, create_run
+from fitwell.run.lock import locked
+from fitwell.verdict import Evidence, Verdict, judge
+from fitwell.watching.watcher import Watcher
+
+BUDGET = 0.03  # of the wall time
+
+
+class Session:
+    """Watches this process from ``start`` to ``stop``.
+
+    Args:
+        title: what is watched: the name of a script.
+        program: what run.json says of it, such as its arguments.
+        runs: the folder of runs.
+        budget: the share of the wall time that watching may take.
+
+    Raises:
+        StorageError: the folder of runs can't be written.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        program: Mapping[str, Any],
+        runs: str | Path | None = None,
+        budget: float = BUDGET,
+    ) -> None:
+        self.run = create_run(None, title, runs)
+        self.run.update(program=dict(program))
+        self._held = ExitStack()
+        self._held.enter_context(locked(self.run.path))
+        self._started, self._pid = time.time(), os.getpid()
+        self.watcher = Watcher(self.run.path, budget)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self.watcher.attach()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    def stop(self, failure: Mapping[str, Any] | None = None) -> None:
+        """End the watching and write what came of it; may be called twice, and does nothing in a forked process.
+
+        Args:
+            failure: what ended the program, if it did not end well: ``type``, ``message``, ``where``, ``operands``.
+        """
+        if os.getpid() != self._pid or self._held is None:
+            return
+        with suppress(FitwellError):  # a full disk is no reason to disturb the program
+            self.watcher.detach(failure)
+            state = "failed" if failure else "done"
+            told = {"error": f"{failure['type']}: {failure['message']}"} if failure else {}
+            self.run.update(state=state, finished=time.time(), result=self._result(), **told)
+        self._held.close()
+
+    def _forked(self) -> None:
+        self.watcher.let_go()
+
+    def _result(self) -> dict[str, Any]:
+        run, threads = Run(self.run.path), self.watcher.threads.all
+        verdict = _verdict(run)
+        return {
+            "run": str(run.path),
+            "seconds": round(time.time() - self._started, 3),
+            "epochs": max((thread.passes for thread in threads), default=0),
+            "steps": sum(thread.steps for thread in threads),
+            "parameters": sum(thread.about()["parameters"] for thread in threads),
+            "metrics": _metrics(run),
+            "verdict": verdict.name,
+            "verdict_reason": verdict.reason,
+            "converged_at_epoch": verdict.converged_at_epoch,
+            "findings": [],
+        }
+
+
+@contextmanager
+def watching(
+    title: str = "", *, runs: str | Path | None = None, budget: float = BUDGET
+) -> Iterator[Run]:
+    """Watch what the block trains; see ``fitwell.watch``."""
+    session = Session(title or _title(), {"argv": sys.argv}, runs, budget)
+    session.start()
+    try:
+        yield session.run
+    except BaseException as error:
+        from fitwell.watching.failure import explain
+
+        session.stop(explain(error))
+        raise
+    else:
+        session.stop()
+
+
+def _title() -> str:
+    """The name of the script that runs, or ``session`` in a notebook."""
+    return Path(sys.argv[0]).stem if sys.argv and sys.argv[0].endswith(".py") else "session"
+
+
+def _metrics(run: Run) -> dict[str, float]:
+    """The last value of each loss and accuracy of the first thread, by part: ``val/accuracy``."""
+    found = {}
+    for signal in run.signals():
+        what, _, part = signal.partition("/")
+        if what in ("loss", "accuracy") and part not in ("batch", "optimized") and "/" not in part:
+            found[f"{part}/{what}"] = run.curve(signal)[-1][1]
+    return found
+
+
+def _verdict(run: Run) -> Verdict:
+    train, validation = ([value for _, value in run.curve(f"loss/{part}")] for part in ("train", "val"))
+    if not train or not validation:
+        return Verdict("too-short-to-tell", "no loss on validation data was seen")
+    best = min(range(len(validation)), key=validation.__getitem__) + 1
+    return judge(Evidence(train, validation, best))

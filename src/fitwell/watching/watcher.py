@@ -1,0 +1,230 @@
+"""The watcher: looks at the steps that the budget allows, and records what is seen of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from fitwell.run.events import Column, EventLog
+from fitwell.run.files import write_json
+from fitwell.watching import hooks
+from fitwell.watching.budget import FIRST, Budget
+from fitwell.watching.details import Details
+from fitwell.watching.losses import Number
+from fitwell.watching.moments import PassEnd, Step
+from fitwell.watching.names import Models
+from fitwell.watching.phases import Phases
+from fitwell.watching.probe import Probe
+from fitwell.watching.quick import Quick
+from fitwell.watching.receiver import Receiver
+from fitwell.watching.threads import Thread, Threads
+
+LOG_LIMIT = 40 << 20  # bytes
+FACTS_SECONDS = 5.0  # between two savings of the facts, and at least ...
+FACTS_SHARE = 200  # ... so many times what the last one took
+WHOLE_THREADS = 3  # threads whose first steps are watched whatever they cost
+DEBT = 0.1  # seconds over the budget at which a look is broken off
+OFF, LIGHT, FULL = 0, 1, 2
+
+
+class Watcher:
+    """Watches this process from ``attach`` to ``detach``.
+
+    Args:
+        folder: of the run: its events.jsonl and facts.json are written.
+        share: of the wall time that watching may take.
+    """
+
+    def __init__(self, folder: Path, share: float) -> None:
+        self.folder, self.budget = folder, Budget(share)
+        self.log = EventLog(folder / "events.jsonl", limit=LOG_LIMIT, wait=0.0)
+        self.details, self.models = Details(), Models()
+        self.threads = Threads(self.models)
+        self.phases = Phases(self._emit)
+        self.unseen: dict[str, str] = {}
+        self.failure: Mapping[str, Any] | None = None
+        self.level = OFF
+        self._inside = False
+        self._owner, self._pid = threading.get_ident(), os.getpid()
+        self._windows = 0  # that the look still lasts
+        self._look_began = 0.0
+        self._facts_at, self._facts_took = time.perf_counter(), 0.0
+        self._handles: list[Any] = []
+        self._receiver = receiver = Receiver(self)
+        guard = self.guarded
+        self.quick = Quick(guard(receiver.loss), guard(receiver.stepped), self.threads.of)
+        self._lasting = [*hooks.losses(self.quick.loss_hook), *hooks.lasting(receiver, guard)]
+        self._looking = hooks.looking(receiver, guard)
+        self._modules = hooks.modules(receiver, guard)
+        self._objectives = hooks.backward(self.quick.backward_hook, None)
+
+    def attach(self) -> None:
+        """Begin to watch."""
+        _arm(self._lasting)
+        before = self.guarded(self._receiver.before_step)
+        self._handles = [
+            register_optimizer_step_pre_hook(lambda *step: before(*step) if self.level else None),
+            register_optimizer_step_post_hook(self.quick.step_hook),
+        ]
+        self._look(FULL)
+
+    def detach(self, failure: Mapping[str, Any] | None = None) -> None:
+        """Leave torch as it was, and write what is still to be written, with what ended the program."""
+        self.let_go()
+        self.failure = failure
+        self.phases.finish()
+        self.save_facts()
+        self.log.flush()
+
+    def let_go(self) -> None:
+        """Leave torch as it was: nothing is seen from now on. In a forked process this is all there is to do."""
+        self._look_away()
+        _disarm([*self._lasting, *self._objectives])
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._inside = [], True
+
+    def guarded(self, hook: Callable[..., Any]) -> Callable[..., None]:
+        """The hook as a program may meet it: it raises nothing, counts its time, and is not called within itself."""
+
+        def guarded(*arguments: Any, **keywords: Any) -> None:
+            if self._inside or threading.get_ident() != self._owner:
+                return
+            self._inside = True
+            begin = time.perf_counter()
+            try:
+                hook(*arguments, **keywords)
+            except Exception as error:
+                self.failed(hook.__name__, error)
+            finally:
+                self._inside = False
+                self.budget.spent += time.perf_counter() - begin
+
+        return guarded
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Something in the watching itself went wrong: the program goes on, and the run says so."""
+        self.unseen.setdefault(what, f"watching it failed: {type(error).__name__}: {error}")
+
+    def give_up_modules(self, why: str) -> None:
+        """Look at no module any more."""
+        self.unseen.setdefault("modules", why)
+        _disarm(self._modules)
+
+    def tell(self, method: str, moment: Any, part: str = "train") -> None:
+        """Tell the signals of a moment."""
+        with torch.no_grad():
+            self.details.tell(method, moment, self.level == FULL, part)
+
+    def break_off(self) -> bool:
+        """End a look that costs too much; tell whether it was ended."""
+        if self.budget.free > -DEBT or self.budget.looks < FIRST:
+            return False
+        self._look_away()
+        return True
+
+    def looked(self, thread: Thread, step: Step) -> None:
+        """A step was looked at, from its first line to its last: record it."""
+        self.tell("after_step", step)
+        self._record(thread, (self.phases.passes.epoch(thread), thread.steps), step.signals, step.columns)
+        thread.looked = thread.steps
+        self._windows -= 1
+        if self._windows > 0:
+            return
+        level = self.level
+        self._look_away()
+        current = time.perf_counter() - thread.stepped  # what goes on now is not in the sum yet
+        self.budget.looked(level == FULL, self.budget.spent - self._look_began + current)
+        if time.perf_counter() - self._facts_at > max(FACTS_SECONDS, FACTS_SHARE * self._facts_took):
+            self.save_facts()
+
+    def plan(self, thread: Thread, seconds: float) -> None:
+        """Decide when to look again; a step takes so many seconds."""
+        self.budget.spent += self.quick.seconds
+        self.quick.seconds = 0.0
+        first = thread.steps < FIRST and (thread.number < WHOLE_THREADS or self.budget.free > 0)
+        if first or self.budget.allows_look(thread.steps, thread.steps - thread.looked):
+            self._look(FULL if first or self.budget.heavy_is_due else LIGHT)
+            return
+        steps = min(self.budget.steps_until_next(seconds), self.phases.steps_left(thread, seconds))
+        self.quick.countdown = max(1, int(steps))
+
+    def _look(self, level: int) -> None:
+        if torch.autograd._profiler_enabled():  # type: ignore[attr-defined]
+            return  # somebody measures the program
+        self.level = LIGHT if "modules" in self.unseen else level
+        self.quick.on = False
+        _disarm(self._objectives)
+        _arm(self._looking)
+        if self.level == FULL:
+            _arm(self._modules)
+        self._receiver.begin()
+        active = [thread for thread in self.threads.all if thread.steps > thread.armed]
+        for thread in active:
+            thread.armed = thread.steps
+        self._windows = max(1, len(active))
+        self._look_began = self.budget.spent
+
+    def _look_away(self) -> None:
+        self.level = OFF
+        _disarm([*self._looking, *self._modules])
+        self.quick.begin(bool(self.threads.all))  # before the first step everything is looked at
+        if any(thread.by_backward for thread in self.threads.all):
+            _arm(self._objectives)
+
+    def _emit(self, thread: Thread, at: tuple[float, int], part: str, figures: dict[str, Number]) -> None:
+        end = PassEnd(part, thread.name, dict(figures))
+        self.tell("end_of_pass", end, part)
+        self._record(thread, at, end.signals, [])
+
+    def _record(
+        self, thread: Thread, at: tuple[float, int], signals: Mapping[str, Any], columns: Sequence[Column]
+    ) -> None:
+        if thread.prefix:
+            signals = {thread.prefix + name: value for name, value in signals.items()}
+            columns = [Column(tuple(thread.prefix + name for name in c.names), c.values) for c in columns]
+        epoch, step = at
+        self.log.append(step, epoch, signals, columns)
+
+    def save_facts(self) -> None:
+        """Write what is known beyond the numbers of steps to facts.json."""
+        begin = time.perf_counter()
+        write_json(self.folder / "facts.json", self.facts())
+        self._facts_at = time.perf_counter()
+        self._facts_took = self._facts_at - begin
+
+    def facts(self) -> dict[str, Any]:
+        """What is known beyond the numbers of steps, as JSON."""
+        passes, dropped = self.phases.passes, self.details.dropped
+        return {
+            "schema": 1,
+            "models": [{"name": name, "class": kind} for name, kind in self.models.order],
+            "threads": [thread.about() for thread in self.threads.all],
+            "epochs": {"known_by": passes.source, "size": passes.size},
+            "unseen": self.unseen | {f"signal {name}": why for name, why in dropped.items()},
+            "overhead": {
+                "budget": self.budget.share,
+                "spent": self.budget.spent / max(self.budget.elapsed, 1e-9),
+                "looks": self.budget.looks,
+                "signals": {name: seconds for name, seconds in self.details.seconds.items() if seconds},
+            },
+            "signals": self.details.facts(),
+            "failure": self.failure,
+        }
+
+
+def _arm(probes: Sequence[Probe]) -> None:
+    for probe in probes:
+        probe.arm()
+
+
+def _disarm(probes: Sequence[Probe]) -> None:
+    for probe in probes:
+        probe.disarm()

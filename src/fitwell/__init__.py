@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from fitwell.fitting import FittedRun, fit, foresee, resume
     from fitwell.plan import Plan
     from fitwell.run import Run, find_run, list_runs
+    from fitwell.watched import watch
 
 __version__ = "0.1.0"
-__all__ = ["FittedRun", "FitwellError", "Plan", "Run", "find_run", "fit", "foresee", "list_runs", "resume"]
+__all__ = ["FittedRun", "FitwellError", "Plan", "Run", "find_run", "fit", "foresee", "list_runs", "resume", "watch"]
 
 _HOMES = {
     "FittedRun": "fitting", "FitwellError": "errors", "Plan": "plan", "Run": "run", "find_run": "run",
-    "fit": "fitting", "foresee": "fitting", "list_runs": "run", "resume": "fitting",
+    "fit": "fitting", "foresee": "fitting", "list_runs": "run", "resume": "fitting", "watch": "watched",
 }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ from fitwell.training.observer import Observer, Quiet
 from fitwell.training.prepare import load, prepare
 from fitwell.training.process import process_kept
 from fitwell.training.recording import RunRecorder
+from fitwell.watching.watcher import Watcher
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,12 +226,27 @@ def _recorded(run: Run, job: Job, observer: Observer, began: float) -> Iterator[
             state = checkpoint.load(job, run.path / "checkpoints")
             recorder = RunRecorder(run, job, observer, state, time.monotonic() - began)
             observer.begin(_introduction(run, job))
-            yield recorder
+            with _watched(recorder, job):
+                yield recorder
             observer.end()
             recorder.save(job)
             recorder.stop_if_told()
             conclude(job, run, observer, recorder.seconds)
         _draw(run)  # the run is done, even if a picture can't be written
+
+
+@contextmanager
+def _watched(recorder: RunRecorder, job: Job) -> Iterator[None]:
+    """Look at the steps as ``fitwell watch`` does, unless somebody watches the whole process."""
+    if Watcher.attached is not None:
+        yield
+        return
+    watcher = recorder.watcher(job)
+    watcher.attach()
+    try:
+        yield
+    finally:
+        watcher.detach()
 
 
 @contextmanager

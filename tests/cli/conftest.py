@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fitwell.cli import application
+from fitwell.run import Run, create_run
 
 QUICK = ("--epochs", "2", "--threads", "1", "--lr", "0.01")
 
@@ -117,3 +118,11 @@ def seen(files: Path, shelf: Path, trained: Done) -> Done:
     done = call("train", files / "photos", *QUICK, "--model", "mlp", "--runs", shelf)
     assert done.code == 0, done.err
     return done
+
+
+@pytest.fixture
+def watched_run(runs: Path) -> Run:
+    """A script that was watched and never trained."""
+    run = create_run(None, "train.py", runs)
+    run.update(program={"argv": ["train.py"]}, state="done")
+    return run

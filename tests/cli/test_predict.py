@@ -133,3 +133,7 @@ def test_a_model_that_was_overwritten_is_refused(
 ) -> None:
     copy = changed(table_run, tmp_path, name, lambda _: content)
     assert f"{copy / 'model' / name}" in refused(1, "predict", copy, files / "table.csv")
+
+
+def test_a_watched_run_has_no_model(refused, watched_run) -> None:
+    assert "the model that the script saved" in refused(1, "predict", "last", "new.csv")

@@ -20,3 +20,8 @@ def test_an_unfinished_run_and_an_unknown_one_are_refused(refused, runs: Path) -
     assert "no run 'nope'" in refused(1, "report", "nope")
     assert f"fitwell resume {run.name}" in refused(1, "report", "last")
     assert not (run.path / "report.html").exists()
+
+
+def test_a_watched_run_has_a_report_before_its_end(fitwell, watched_run) -> None:
+    assert fitwell("report", "last").out == f"{watched_run.path / 'report.html'}\n"
+    assert "train.py" in (watched_run.path / "report.html").read_text(encoding="utf-8")

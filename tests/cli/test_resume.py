@@ -49,3 +49,8 @@ def test_changed_data_is_refused_and_the_run_kept(
 
 def test_an_unknown_run_is_refused(refused) -> None:
     assert "no run 'nope'" in refused(1, "resume", "nope")
+
+
+def test_a_watched_run_can_only_be_run_again(refused, watched_run) -> None:
+    assert "run the script again" in refused(1, "resume", "last")
+    assert not (watched_run.path / "report.html").exists()

@@ -34,3 +34,9 @@ def test_a_run_without_a_result_and_a_damaged_one_are_no_obstacle(fitwell, runs:
     assert done.code == 0
     assert fresh.name in done.out
     assert damaged.name not in done.out
+
+
+def test_a_watched_run_is_listed(fitwell, watched_run) -> None:
+    done = fitwell("runs")
+    assert watched_run.name in done.out
+    assert "watched" in done.out

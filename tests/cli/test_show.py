@@ -35,3 +35,10 @@ def test_a_damaged_run_is_told(refused, runs: Path) -> None:
     (run.path / "run.json").write_text("{}")
     assert "run.json holds no state" in refused(1, "show", run.path)
     assert "no run 'nope'" in refused(1, "show", "nope")
+
+
+def test_a_watched_run_shows_what_was_seen(fitwell, watched_run) -> None:
+    assert "any training" in fitwell("show", "last").out
+    told = json.loads(fitwell("show", "last", "--json").out)
+    assert (told["run"], told["facts"]) == (str(watched_run.path), {})
+    assert "plan" not in told

@@ -13,6 +13,7 @@ from fitwell.run import Run, create_run
 from fitwell.run.events import EventLog
 from fitwell.run.files import write_json
 
+MISSING: dict[str, Any] = {}
 PIXEL = (
     "data:image/png;base64,"
     + base64.b64encode(
@@ -105,6 +106,118 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         result = _result(run, metric, epochs, extra or {})
         notes = ["no --target was given: the last column is predicted"]
         run.update(**{"state": "done", "metric": metric, "notes": notes, "result": result} | info)
+        return run
+
+    return make
+
+
+def _watched_events(
+    run: Run, layers: list[str], steps: int, prefix: str = "", validated: bool = True
+) -> None:
+    """Looks at some steps, with the signals of layers, and a pass over the data every 40 steps."""
+    log = EventLog(run.events_path)
+    for step in [*range(1, 6), *range(10, steps + 1, 5)]:
+        fall, share = math.exp(-step / 200), step / steps
+        signals = {
+            "loss/batch": 2.3 * fall + 0.05 * math.sin(step), "lr": 1e-3 * (1 - 0.9 * share),
+            "gradient/norm": 1 + fall, "update/ratio": 1e-3 * (0.5 + fall), "gradient/cosine": 0.1 * fall,
+        }  # fmt: skip
+        for depth, layer in enumerate(layers):
+            signals[f"layer/{layer}/gradient_norm"] = 10.0 ** -(depth / 4) * (0.2 + fall)
+            signals[f"layer/{layer}/update_ratio"] = 10.0 ** (-3 - 0.1 * depth) * (0.5 + fall)
+            signals[f"layer/{layer}/activation_std"] = 1.0 + 0.01 * depth
+            if depth % 2:
+                signals[f"layer/{layer}/dead_share"] = min(1.0, share * depth / len(layers))
+        log.append(step, step / 40, {prefix + name: value for name, value in signals.items()})
+        if step % 40 == 0:
+            passed = {"loss/train": 2.1 * fall, "accuracy/train": 1 - fall / 2, "loss/optimized": 2.1 * fall}
+            if validated:
+                passed |= {"loss/val": 2 * fall + 0.1 + 0.2 * share, "accuracy/val": 0.98 - fall / 2}
+            log.append(step, step / 40, {prefix + name: value for name, value in passed.items()})
+    log.flush()
+
+
+def _thread(name: str, prefix: str = "", steps: int = 400) -> dict[str, Any]:
+    return {
+        "name": name, "prefix": prefix, "models": [name], "optimizers": ["AdamW"], "steps": steps,
+        "epochs": steps // 40, "parameters": 101770,
+    }  # fmt: skip
+
+
+def _watched_result(run: Run, steps: int) -> dict[str, Any]:
+    return {
+        "run": str(run.path), "seconds": 65.4, "epochs": steps // 40, "steps": steps, "parameters": 101770,
+        "metrics": {"train/loss": 0.28, "val/loss": 0.57, "train/accuracy": 0.93, "val/accuracy": 0.91},
+        "verdict": "overfitting", "verdict_reason": "the validation loss rose", "converged_at_epoch": None,
+        "findings": [],
+    }  # fmt: skip
+
+
+SIGNALS = {
+    "layers": {
+        "model": {
+            "table": [
+                {"name": "fc2", "class": "Linear", "parameters": 1290, "trainable": True},
+                {"name": "relu", "class": "ReLU", "parameters": 0, "trainable": False},
+                {"name": "fc1", "class": "Linear", "parameters": 100480, "trainable": False},
+            ]
+        }
+    },
+    "loss_inputs": {
+        "places": [{"function": "cross_entropy", "where": {"file": "/home/me/train.py", "line": 15}}]
+    },
+}
+FAILURE = {
+    "type": "RuntimeError",
+    "message": "mat1 and mat2 shapes cannot be multiplied (32x64 and 65x10)",
+    "where": {
+        "file": "/home/me/train.py",
+        "line": 31,
+        "function": "Net.forward",
+        "text": "return self.head(x)",
+    },
+    "operands": [
+        {"name": "x", "shape": [32, 64], "dtype": "torch.float32", "device": "cpu"},
+        {"name": "self.head", "class": "Linear", "parameters": {"weight": [10, 65], "bias": [10]}},
+    ],
+}
+
+
+@pytest.fixture
+def failure() -> dict[str, Any]:
+    """What ends a program, as facts.json has it."""
+    return FAILURE
+
+
+@pytest.fixture
+def make_watched(tmp_path: Path) -> Callable[..., Run]:
+    """Make a watched run: ``make_watched(layers=[...], facts={...}, state="failed")``; without file: None."""
+
+    def make(
+        layers: list[str] | None = None,
+        steps: int = 400,
+        facts: dict[str, Any] | None = MISSING,
+        threads: list[str] | None = None,
+        validated: bool = True,
+        **info: Any,
+    ) -> Run:
+        run = create_run(None, "train", tmp_path / "runs")
+        run.update(program={"argv": ["/home/me/train.py", "--lr", "0.1"]})
+        names = ["fc1", "relu", "fc2"] if layers is None else layers
+        told = []
+        for number, name in enumerate(threads or ["model"] if steps else []):
+            prefix = f"thread/{name}/" if number else ""
+            _watched_events(run, names, steps, prefix, validated)
+            told.append(_thread(name, prefix, steps))
+        if facts is not None:
+            known = {
+                "schema": 1, "models": [{"name": "model", "class": "Net"}], "threads": told,
+                "epochs": {"known_by": "loader", "size": 40}, "unseen": {}, "signals": SIGNALS,
+                "failure": None,
+                "overhead": {"budget": 0.03, "spent": 0.0123, "looks": 90, "signals": {}},
+            }  # fmt: skip
+            write_json(run.path / "facts.json", known | facts)
+        run.update(**{"state": "done", "result": _watched_result(run, steps)} | info)
         return run
 
     return make

@@ -6,11 +6,13 @@ Exit codes: 0; 1 failed; 2 usage; 75 stopped by SIGTERM with everything saved; 1
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import cast
 
 import typer
@@ -22,13 +24,25 @@ from fitwell.errors import FitwellError, PlanError, Preempted
 FAILED, USAGE, PREEMPTED, INTERRUPTED = 1, 2, 75, 130
 
 
+class Launch(Exception):  # noqa: N818 - nothing went wrong
+    """A command is done with its options, and what is left must not run beneath the command line's own frames."""
+
+    def __init__(self, program: Callable[[], None]) -> None:
+        super().__init__()
+        self.program = program
+
+
 def main() -> None:
     """Run a command and exit with its code; a user's mistake is told in three lines, without a traceback."""
-    application()(prog_name="fitwell")
+    try:
+        application(*sys.argv[1:2])(prog_name="fitwell")
+    except Launch as launch:
+        program = launch.program
+    program()
 
 
-def application() -> TyperGroup:
-    """The commands that are found in this folder."""
+def application(wanted: str = "") -> TyperGroup:
+    """The commands that are found in this folder; if it is one of them, the wanted one alone, which is quicker."""
     app = typer.Typer(
         help="Train neural networks that fit well, and say why when they don't.",
         no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -44,12 +58,21 @@ def application() -> TyperGroup:
             typer.echo(__version__)
             raise typer.Exit
 
-    for name, command in members("fitwell.cli", "command").items():
-        app.command(name)(_exiting(command))
+    for name, command in _commands(wanted).items():
+        settings = {"allow_interspersed_args": not getattr(command, "options_first", False)}
+        app.command(name, context_settings=settings)(_exiting(command))
     group = cast("TyperGroup", typer.main.get_command(app))
     # Its own page is a short list: rich would take longer to import than all the rest.
     group.rich_markup_mode = None
     return group
+
+
+def _commands(wanted: str) -> dict[str, Callable[..., None]]:
+    if wanted.isidentifier() and (Path(__file__).parent / f"{wanted}.py").exists():
+        command = getattr(importlib.import_module(f"fitwell.cli.{wanted}"), "command", None)
+        if command is not None:
+            return {wanted: command}
+    return members("fitwell.cli", "command")
 
 
 def _exiting(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from fitwell.cli.options import JsonOption, with_plan_options
+from fitwell.cli.common import JsonOption
+from fitwell.cli.options import with_plan_options
 from fitwell.plan import Plan
 
 

@@ -15,12 +15,6 @@ import typer
 from fitwell.errors import PlanError
 from fitwell.plan import Plan
 
-RunsOption = Annotated[
-    Path | None, typer.Option("--runs", help="Folder of runs [FITWELL_RUNS, else ./runs].", metavar="DIR")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-
 def with_plan_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that takes ``plan`` an argument DATA and an option for each setting instead.
 

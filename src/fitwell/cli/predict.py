@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fitwell.cli.options import JsonOption, RunsOption
+from fitwell.cli.common import JsonOption, RunsOption
 
 
 def command(
@@ -21,11 +21,19 @@ def command(
     json_output: JsonOption = False,
 ) -> None:
     """Predict: a line a sample, with the probability of each class."""
+    from fitwell.errors import RunError
     from fitwell.fitting import FittedRun
     from fitwell.run import find_run
     from fitwell.run.files import write_atomic
 
-    table, scores, note = FittedRun(find_run(run, runs).path).predictions(data)
+    found = find_run(run, runs)
+    if found.watched:
+        raise RunError(
+            f"run {found.name} was only watched: its model is the script's own, fitwell has none",
+            "a run of `fitwell train`",
+            "predict with the model that the script saved",
+        )
+    table, scores, note = FittedRun(found.path).predictions(data)
     text = table.to_csv(index=False)
     if out:
         write_atomic(out, text.encode())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fitwell.cli.options import JsonOption, RunsOption
+from fitwell.cli.common import JsonOption, RunsOption
 
 
 def command(

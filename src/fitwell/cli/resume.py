@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fitwell.cli.options import JsonOption, RunsOption
+from fitwell.cli.common import JsonOption, RunsOption
 
 
 def command(
@@ -20,9 +20,17 @@ def command(
 
     It ends with the very result that it would have had.
     """
+    from fitwell.errors import RunError
     from fitwell.fitting import resume
+    from fitwell.run import find_run
     from fitwell.views.console import Progress, summary
 
+    if (found := find_run(run, runs)).watched:
+        raise RunError(
+            f"run {found.name} was only watched: fitwell did not train it",
+            "a run of `fitwell train`",
+            "run the script again: `fitwell watch SCRIPT`",
+        )
     progress = Progress(sys.stderr if json_output else sys.stdout)
     done = resume(run, runs=runs, observer=progress)
     progress.say(*summary(done))

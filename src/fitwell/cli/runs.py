@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from fitwell.cli.options import JsonOption, RunsOption
+from fitwell.cli.common import JsonOption, RunsOption
 
 
 def command(runs: RunsOption = None, json_output: JsonOption = False) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fitwell.cli.options import JsonOption, RunsOption
+from fitwell.cli.common import JsonOption, RunsOption
 
 
 def command(
@@ -15,14 +15,13 @@ def command(
     runs: RunsOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Show what a run was and what came of it."""
+    """Show what a run was and what came of it; of a watched one what was seen."""
     from fitwell.run import find_run
     from fitwell.views.console import make_console, put, show
 
     found = find_run(run, runs)
     if json_output:
-        typer.echo(
-            json.dumps(found.info | {"run": str(found.path), "plan": json.loads(found.plan.to_json())})
-        )
+        more = {"facts": found.facts} if found.watched else {"plan": json.loads(found.plan.to_json())}
+        typer.echo(json.dumps(found.info | {"run": str(found.path)} | more))
     else:
         put(make_console(), *show(found))

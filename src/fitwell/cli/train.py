@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from fitwell.cli.options import JsonOption, RunsOption, with_plan_options
+from fitwell.cli.common import JsonOption, RunsOption
+from fitwell.cli.options import with_plan_options
 from fitwell.plan import Plan
 
 

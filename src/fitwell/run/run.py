@@ -6,13 +6,15 @@ import json
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitwell.errors import DamagedError, PlanError, RunError
-from fitwell.plan import Plan
 from fitwell.run.events import read_events
 from fitwell.run.files import read_json, write_json
 from fitwell.run.lock import is_locked
+
+if TYPE_CHECKING:
+    from fitwell.plan import Plan
 
 SCHEMA = 1
 
@@ -79,6 +81,8 @@ class Run:
         Raises:
             DamagedError: plan.json is missing, or no plan.
         """
+        from fitwell.plan import Plan  # it takes longer to import than all the rest
+
         path = self.path / "plan.json"
         try:
             return Plan.from_json(json.dumps(read_json(path)))

@@ -11,11 +11,14 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fitwell.errors import FitwellError, RunError
-from fitwell.plan import Plan
 from fitwell.run.files import storage, write_atomic, write_json
 from fitwell.run.run import SCHEMA, Run
+
+if TYPE_CHECKING:
+    from fitwell.plan import Plan
 
 
 def runs_folder(folder: str | Path | None = None) -> Path:

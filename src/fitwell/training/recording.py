@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any, SupportsFloat
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fitwell.errors import Preempted
 from fitwell.run import Run
@@ -15,9 +14,9 @@ from fitwell.training import checkpoint
 from fitwell.training.interrupts import Interrupts
 from fitwell.training.job import Job
 from fitwell.training.observer import Observer
+from fitwell.watching.watcher import Watcher
 
-STEP_EVENTS = 1000  # at most, over a whole run
-SPARSEST, DENSEST = 10_000, 80  # steps between two recorded ones
+WATCHING = 0.02  # share of the time that watching the steps may take
 TICK = 0.1  # seconds between two looks at the clock's consequences
 SAVE_SECONDS = 5.0  # at least, between two checkpoints
 SAVE_SHARE = 50  # ... and this many times what the last one took, so that saving costs at most 2 %
@@ -45,7 +44,6 @@ class RunRecorder:
         self.run, self.observer = run, observer
         self.interrupts = Interrupts()  # tells of signals: see interrupts.noted
         self.log = EventLog(run.events_path, size=state.events_size if state else 0)
-        self.every = min(SPARSEST, max(DENSEST, -(-job.schedule.steps // STEP_EVENTS)))
         self.steps_per_epoch = job.schedule.steps // job.epochs
         self.samples_per_step = len(job.data.train) / self.steps_per_epoch
         self.started = time.monotonic() - preparing - (state.seconds if state else 0.0)
@@ -59,15 +57,7 @@ class RunRecorder:
         return time.monotonic() - self.started
 
     def step(self, job: Job, loss: Tensor) -> None:
-        """Record every so many steps; save when it is time; stop when a signal came."""
-        if job.step % self.every == 0:
-            norm = job.gradient_norm if job.gradient_norm is not None else gradient_norm(job.model)
-            signals: dict[str, SupportsFloat] = {
-                "loss/batch": loss,
-                "lr": job.schedule.lr,
-                "gradient/norm": norm,
-            }
-            self.log.append(job.step, job.step / self.steps_per_epoch, signals)
+        """Save when it is time; stop when a signal came. The watcher records what a step was like."""
         now = time.monotonic()
         if now >= self.next_tick:
             self._tick(job, now)
@@ -92,6 +82,15 @@ class RunRecorder:
         self.observer.epoch(shown | row | {"best": job.best_epoch == job.epoch})
         self.next_tick = 0.0
 
+    def watcher(self, job: Job) -> Watcher:
+        """What looks at the steps, within a budget, and writes into the run's log."""
+
+        def clock() -> tuple[float, int]:
+            step = job.step + 1  # it is counted after the optimizer stepped
+            return step / self.steps_per_epoch, step
+
+        return Watcher(self.run.path, WATCHING, self.log, clock)
+
     def save(self, job: Job) -> None:
         """Save a checkpoint, and the events up to it."""
         start = time.monotonic()
@@ -108,12 +107,6 @@ class RunRecorder:
             self.next_save = now + SAVE_SECONDS
         elif now >= self.next_save:
             self.save(job)
-
-
-def gradient_norm(model: nn.Module) -> Tensor:
-    """The Euclidean norm of all gradients, as the last step used them."""
-    norms = [p.grad.norm() for p in model.parameters() if p.grad is not None]
-    return torch.stack(norms).norm() if norms else torch.zeros(())
 
 
 def _preempted(run: Run, number: int) -> Preempted:

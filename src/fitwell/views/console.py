@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from rich import box, progress
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -56,8 +57,8 @@ def _console(stream: TextIO, live: bool) -> Console:
 def put(console: Console, *items: RenderableType) -> None:
     """Print lines and tables. A path or a command is never broken, so that it can be copied."""
     for item in items:
-        line = _line(clean(item)) if isinstance(item, str) else item
-        console.print(line, soft_wrap=isinstance(line, Text))
+        text = line(clean(item)) if isinstance(item, str) else item
+        console.print(text, soft_wrap=isinstance(text, Text))
 
 
 def clean(text: object) -> str:
@@ -127,15 +128,15 @@ class Progress:
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Add the row of an epoch."""
-        line, number_of_epoch = _epoch_line(row), row["epoch"]
+        text, number_of_epoch = _epoch_line(row), row["epoch"]
         if not self._head:
             self._head = True
-            self.say(_line(_head(_row_metric(row)), "dim"))
+            self.say(line(_head(_row_metric(row)), "dim"))
         if number_of_epoch == 1 or number_of_epoch % self._every == 0:
             self._hidden = None
-            self.say(line)
+            self.say(text)
         else:
-            self._hidden = line
+            self._hidden = text
 
     def end(self) -> None:
         """Remove the bar; print the last row if it was left out. May be called twice."""
@@ -180,9 +181,9 @@ def _introduction(info: Mapping[str, Any]) -> list[RenderableType]:
     if info.get("lr"):
         facts["rate"] = report.value_text(info["lr"])
     title = f"{info.get('data')}: {info.get('family')}{hidden} with {_count(info, 'parameters')} parameters"
-    lines: list[RenderableType] = [_line(title, "bold")]
-    lines += [_line(f"  {name:<8} {text}") for name, text in facts.items() if text]
-    return lines + [_line(f"  {'note':<8} {clean(note)}", "dim") for note in info.get("notes") or []]
+    lines: list[RenderableType] = [line(title, "bold")]
+    lines += [line(f"  {name:<8} {text}") for name, text in facts.items() if text]
+    return lines + [line(f"  {'note':<8} {clean(note)}", "dim") for note in info.get("notes") or []]
 
 
 def _count(info: Mapping[str, Any], name: str) -> str:
@@ -190,8 +191,8 @@ def _count(info: Mapping[str, Any], name: str) -> str:
     return f"{value:,}" if isinstance(value, int) else "?"
 
 
-def _line(text: str, style: str = "") -> Text:
-    """A line that keeps its spaces."""
+def line(text: str, style: str = "") -> Text:
+    """A line that keeps its spaces, with ``?`` for what a terminal would obey."""
     return Text("".join(letter if letter.isprintable() else "?" for letter in text), style)
 
 
@@ -219,7 +220,7 @@ def _epoch_line(row: Mapping[str, Any]) -> Text:
         shown(metric, train), shown(metric, val), report.gap(name, train, val),
         f"{rate:.2e}" if rate is not None else "-", f"{row.get('seconds', 0.0):.1f} s",
     )  # fmt: skip
-    return _line(f"{'*' if row.get('best') else ' '} {_aligned(cells, metric)}")
+    return line(f"{'*' if row.get('best') else ' '} {_aligned(cells, metric)}")
 
 
 def _row_metric(row: Mapping[str, Any]) -> str:
@@ -239,8 +240,7 @@ def summary(run: Run) -> list[RenderableType]:
     Raises:
         RunError: the run has not finished.
     """
-    verdict = Text(run.verdict.replace("-", " "), MOODS.get(run.verdict, "bold yellow"))
-    verdict.append(f": {clean(run.result.get('verdict_reason', ''))}", "not bold default")
+    verdict = verdict_text(run.verdict, run.result.get("verdict_reason", ""))
     metric = main_metric(run) or "loss"
     said = Table.grid(padding=(0, 2))
     said.add_row("verdict", verdict)
@@ -251,13 +251,19 @@ def summary(run: Run) -> list[RenderableType]:
     return [_parts_table(run), *_confusion(run), said, *_next(run)]
 
 
+def verdict_text(verdict: str, reason: str) -> Text:
+    """The word in its colour, and why; without a word the reason alone."""
+    text = Text(clean(verdict).replace("-", " "), MOODS.get(verdict, "bold yellow"))
+    return text.append(f"{': ' if verdict else ''}{clean(reason)}", "not bold default")
+
+
 def _next(run: Run) -> list[RenderableType]:
     """Where the pictures and the report are, and the commands that make use of the run."""
     names = ("training_history.png", "confusion.png", "predictions.png", "report.html")
     files = [str(run.path / name) for name in names if (run.path / name).exists()]
     commands = [f"fitwell predict {run.name} NEW_DATA --out predictions.csv", f"fitwell report {run.name}"]
     return [
-        _line(f"{'' if place else label:<7}  {text}")
+        line(f"{'' if place else label:<7}  {text}")
         for label, texts in (("see", files), ("next", commands))
         for place, text in enumerate(texts)
     ]
@@ -283,15 +289,15 @@ def _confusion(run: Run) -> list[RenderableType]:
     part = held_out_part(run)
     if len(classes) <= MATRIX_CLASSES and width <= WIDEST_MATRIX:
         return [
-            _line(f"{part} data: true classes in rows, predicted in columns", "dim"),
+            line(f"{part} data: true classes in rows, predicted in columns", "dim"),
             _matrix(classes, matrix),
         ]
     pairs = [
         (n, classes[i], classes[j]) for i, row in enumerate(matrix) for j, n in enumerate(row) if n and i != j
     ]
     worst = sorted(pairs, key=lambda pair: -pair[0])[:MOST_PAIRS]
-    lines = [_line(f"  {true} taken for {said}: {count}") for count, true, said in worst]
-    return [_line(f"most often confused on {part} data", "dim"), *lines, ""] if lines else []
+    lines = [line(f"  {true} taken for {said}: {count}") for count, true, said in worst]
+    return [line(f"most often confused on {part} data", "dim"), *lines, ""] if lines else []
 
 
 def _matrix(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Table:
@@ -312,27 +318,37 @@ def runs_table(runs: Iterable[Run]) -> RenderableType:
     for name in ("test", "epochs", "time"):
         table.add_column(name, justify="right")
     for run in runs:
-        info, result = run.info, run.info.get("result") or {}
-        metric, metrics = main_metric(run) or "loss", result.get("metrics", {})
-        value = metrics.get(f"test/{metric}")
-        figure = f"{metric} {shown(metric, value)}" if value is not None else "-"
+        result = run.info.get("result") or {}
         verdict = Text(
             clean(result.get("verdict", "-")).replace("-", " "), MOODS.get(result.get("verdict", ""), "")
         )
-        seconds = duration(result["seconds"]) if "seconds" in result else "-"
         table.add_row(
             Text(clean(run.name), overflow="fold"),
-            clean(info["state"]),
+            clean(run.info["state"]) + (", watched" if run.watched else ""),
             verdict,
-            figure,
-            str(result.get("epochs", "-")),
-            seconds,
+            _final_figure(run, result.get("metrics", {})),
+            str(result.get("epochs") or "-"),
+            duration(result["seconds"]) if "seconds" in result else "-",
         )
-    return table if table.row_count else _line("no runs yet: fitwell train digits")
+    return table if table.row_count else line("no runs yet: fitwell train digits")
+
+
+def _final_figure(run: Run, metrics: Mapping[str, float]) -> str:
+    """What the run is judged by, on test data; a watched run may have validation data alone."""
+    metric = main_metric(run) or "loss"
+    if f"test/{metric}" in metrics:
+        return f"{metric} {shown(metric, metrics[f'test/{metric}'])}"
+    if run.watched and f"val/{metric}" in metrics:
+        return f"{metric} {shown(metric, metrics[f'val/{metric}'])} (val)"
+    return "-"
 
 
 def show(run: Run) -> list[RenderableType]:
-    """One run: its state and result, what its plan decided, and its curves."""
+    """One run: state, result, what its plan decided, and its curves; of a watched one what was seen."""
+    if run.watched:
+        from fitwell.views import watched
+
+        return watched.show(run)
     info = run.info
     table = Table("setting", "default", "now", box=box.SIMPLE_HEAD, pad_edge=False)
     for path, usual, value, _ in report.decisions(run.plan):
@@ -346,9 +362,9 @@ def show(run: Run) -> list[RenderableType]:
         f", {run.verdict.replace('-', ' ')}" if info.get("result") else ""
     )
     result: list[RenderableType] = (
-        [_parts_table(run), _line(report.epochs_sentence(run))] if info.get("result") else []
+        [_parts_table(run), line(report.epochs_sentence(run))] if info.get("result") else []
     )
-    return [_line(title, "bold"), *result, table, curves]
+    return [line(title, "bold"), *result, table, curves]
 
 
 @dataclass(frozen=True)
@@ -375,6 +391,10 @@ class Sparkline:
         low, span = min(means), max(means) - min(means)
         top = len(bars) - 1
         return "".join(bars[round(top * (mean - low) / span) if span else 0] for mean in means)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = min(self.width, len(self.values))
+        return Measurement(width, width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(self.text(ASCII_BARS if options.ascii_only else BARS), no_wrap=True)

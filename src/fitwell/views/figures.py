@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fitwell.run import Run
 from fitwell.run.files import write_atomic
+from fitwell.views.seen import Seen, Thread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,8 @@ MOST_CLASSES = 30  # a larger confusion matrix can't be read
 FEW_EPOCHS = 4
 DECADES = 20.0  # largest / smallest loss from which a linear axis hides the end of the training
 POINTS_WITH_MARKERS = 25
+Points = list[tuple[float, float]]
+Curve = Callable[[str], Points]
 
 
 class RateCurve(Protocol):
@@ -55,8 +58,8 @@ class RateCurve(Protocol):
         """Why that one."""
 
 
-def number(value: float | None) -> str:
-    """Four significant digits, or ``-`` for what is not there.
+def number(value: float | None, digits: int = 4) -> str:
+    """Four significant digits, or so many, or ``-`` for what is not there.
 
     >>> number(0.0123456), number(101770), number(2.5e-7), number(None)
     ('0.01235', '101,770', '2.5e-07', '-')
@@ -65,7 +68,7 @@ def number(value: float | None) -> str:
         return "-"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    text = f"{value:.4g}"
+    text = f"{value:.{digits}g}"
     return "0" if text == "-0" else text
 
 
@@ -94,21 +97,39 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def history(run: Run) -> Figure:
-    """How the run learned: loss and metric on training and validation data, and the learning rate."""
-    metric = main_metric(run)
+def shortened(name: str, most: int = 40) -> str:
+    """The name with its middle left out if it is long: both ends of a layer's name tell which it is.
+
+    >>> shortened("encoder.layers.11.self_attn.out_proj", 20)
+    'encoder.la….out_proj'
+    """
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-((most - 1) // 2) :]}"
+
+
+def history(run: Run, thread: Thread | None = None) -> Figure:
+    """How the run learned: loss and metric on training and validation data, and the learning rate.
+
+    Args:
+        run: over its epochs; of a watched run one thread over its steps.
+        thread: which; by default the first.
+    """
+    if run.watched and thread is None:
+        thread = next(iter(Seen(run).threads), Thread("", {}))
+    curve, unit = (run.curve, "epoch") if thread is None else (thread.points, "step")
+    metric = main_metric(run) if thread is None else thread.metric
     panels = ["loss", metric, "lr"] if metric else ["loss", "lr"]
     widths = [3, 3, 2] if metric else [3, 2]
-    figure = _figure(4.1 * len(panels) + 0.6, 4.2)
+    figure = blank(4.1 * len(panels) + 0.6, 4.2)
     axes = figure.subplots(1, len(panels), width_ratios=widths)
     best = best_epoch(run)
-    _curves(axes[0], run, "loss", best)
+    _curves(axes[0], curve, "loss", best, unit)
     if metric:
-        _curves(axes[1], run, metric, best)
-    _rate_panel(axes[-1], run, best)
+        _curves(axes[1], curve, metric, best, unit)
+    _rate_panel(axes[-1], curve("lr"), best, unit)
     if best is not None:
         axes[0].set_title(f"best epoch {best:g}, dashed", loc="right", color=GREY, fontsize=8.5)
-    _title(figure, " ".join([str(run.info.get("data", run.name)), *_verdict(run)]))
+    name = [thread.name] if thread is not None and thread.name else []
+    title(figure, " ".join([str(run.info.get("data", run.name)), *name, *_verdict(run)]))
     return figure
 
 
@@ -119,6 +140,9 @@ def _verdict(run: Run) -> list[str]:
 
 def main_metric(run: Run) -> str:
     """The metric that the run is judged by beside its loss; empty if it has none (unsupervised)."""
+    if run.watched:
+        metrics = (run.info.get("result") or {}).get("metrics", {})
+        return "accuracy" if any(name.endswith("/accuracy") for name in metrics) else ""
     named = run.info.get("metric") or ""
     return str(named) if named != "loss" else ""
 
@@ -128,26 +152,26 @@ def best_epoch(run: Run) -> int | None:
     return (run.info.get("result") or {}).get("best_epoch") or None
 
 
-def _curves(axes: Axes, run: Run, name: str, best: float | None) -> None:
+def _curves(axes: Axes, curve: Curve, name: str, best: float | None, unit: str) -> None:
     """Train and validation of one signal, each line with its name and last value at its right end."""
     lines = {
-        "train": (run.curve(f"{name}/train"), TRAIN),
-        "validation": (run.curve(f"{name}/val"), VALIDATION),
+        "train": (curve(f"{name}/train"), TRAIN),
+        "validation": (curve(f"{name}/val"), VALIDATION),
     }
     drawn = {label: (points, colour) for label, (points, colour) in lines.items() if points}
     longest = max((len(points) for points, _ in drawn.values()), default=0)
     marker = "o" if longest <= POINTS_WITH_MARKERS else ""
-    if name == "loss":
-        _faint(axes, run, longest)
+    behind = _faint(axes, curve, unit == "step" or longest < FEW_EPOCHS) if name == "loss" else False
     for points, colour in drawn.values():
         axes.plot(
             *zip(*points, strict=True), color=colour, linewidth=2, marker=marker, markersize=4, zorder=3
         )
-    _clean(axes, name)
+    tidy(axes, name, unit)
     if not drawn:
-        axes.text(
-            0.5, 0.5, f"no finite {name} was recorded", ha="center", color=GREY, transform=axes.transAxes
-        )
+        if not behind:
+            axes.text(
+                0.5, 0.5, f"no finite {name} was recorded", ha="center", color=GREY, transform=axes.transAxes
+            )
         return
     if name == "accuracy":
         axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.4g} %")
@@ -161,15 +185,16 @@ def _curves(axes: Axes, run: Run, name: str, best: float | None) -> None:
     _label_ends(axes, name, drawn)
 
 
-def _faint(axes: Axes, run: Run, epochs: int) -> None:
-    """What the optimizer saw, behind: each batch while epochs are few, then the mean of each epoch."""
-    batches = run.curve("loss/batch") if epochs < FEW_EPOCHS else []
-    points = batches or run.curve("loss/optimized")
+def _faint(axes: Axes, curve: Curve, by_batch: bool) -> bool:
+    """What the optimizer saw, behind: batches, or the means of epochs; tell whether there is anything."""
+    batches = curve("loss/batch") if by_batch else []
+    points = batches or curve("loss/optimized")
     if points:
         label = "batches" if batches else "as optimized"
         axes.plot(*zip(*points, strict=True), color=TRAIN, alpha=0.3, linewidth=1.2, label=label)
         legend = axes.legend(loc="best", frameon=False, fontsize=8, handlelength=1.4)
         legend.get_texts()[0].set_color(GREY)
+    return bool(points)
 
 
 def _log_if_decades(axes: Axes, values: Sequence[float]) -> None:
@@ -206,12 +231,11 @@ def _label_ends(
         axes.text(1.02, level, text, transform=axes.transAxes, color=colour, fontsize=8.5, va="center")
 
 
-def _rate_panel(axes: Axes, run: Run, best: float | None) -> None:
-    points = run.curve("lr")
+def _rate_panel(axes: Axes, points: Points, best: float | None, unit: str) -> None:
     if points:
         axes.plot(*zip(*points, strict=True), color=INK, linewidth=1.5)
         axes.set_ylim(bottom=0)
-    _clean(axes, "learning rate")
+    tidy(axes, "learning rate", unit)
     axes.ticklabel_format(axis="y", scilimits=(-2, 3))
     axes.yaxis.get_offset_text().set(color=GREY, fontsize=8)
     if best is not None:
@@ -227,7 +251,7 @@ def confusion(run: Run) -> Figure | None:
         return None
     classes, matrix = worst_classes(run.evaluation)
     size = min(11.0, 2.6 + 0.42 * len(classes))
-    figure = _figure(size + 0.4, size)
+    figure = blank(size + 0.4, size)
     axes = figure.subplots()
     axes.imshow(_heat(matrix), aspect="equal")
     names = [name if len(name) <= 16 else name[:15] + "…" for name in classes]
@@ -247,7 +271,7 @@ def confusion(run: Run) -> Figure | None:
     axes.set_xlabel("predicted", color=GREY)
     axes.set_ylabel("true", color=GREY)
     fewer = f", the {len(classes)} most confused" if len(classes) < len(run.evaluation["classes"]) else ""
-    _title(figure, f"{held_out_part(run)} data: what was taken for what{fewer}")
+    title(figure, f"{held_out_part(run)} data: what was taken for what{fewer}")
     return figure
 
 
@@ -280,7 +304,7 @@ def _heat(matrix: Sequence[Sequence[float]]) -> Any:
 
 def lr_finder(curve: RateCurve) -> Figure:
     """The loss at each learning rate that was tried, and the one that is suggested."""
-    figure = _figure(7.5, 4.6)
+    figure = blank(7.5, 4.6)
     axes = figure.subplots()
     axes.plot(curve.rates, curve.losses, color=TRAIN, alpha=0.3, linewidth=1)
     axes.plot(curve.rates, curve.smoothed, color=TRAIN, linewidth=2.2)
@@ -292,14 +316,14 @@ def lr_finder(curve: RateCurve) -> Figure:
         low, high = min(curve.smoothed), max(curve.smoothed[: len(curve.smoothed) // 4 + 1])
         margin = 0.15 * (high - low) or 0.1
         axes.set_ylim(low - margin, high + 3 * margin)  # the explosion at the end would flatten the rest
-    _clean(axes, "loss, smoothed (faint: as measured)", "learning rate")
+    tidy(axes, "loss, smoothed (faint: as measured)", "learning rate")
     axes.axvline(curve.suggestion, color=VALIDATION, linewidth=1.8)
     axes.annotate(
         f"suggested {curve.suggestion:.2g}", (curve.suggestion, 0.96), xycoords=axes.get_xaxis_transform(),
         xytext=(6, 0), textcoords="offset points", color=VALIDATION, va="top", fontsize=10,
     )  # fmt: skip
     figure.supxlabel("\n".join(curve.reasons), x=0.01, ha="left", fontsize=8.5, color=GREY, parse_math=False)
-    _title(figure, "which learning rate?")
+    title(figure, "which learning rate?")
     return figure
 
 
@@ -308,19 +332,19 @@ def predictions(run: Run) -> Figure | None:
     true, predicted = run.evaluation.get("true"), run.evaluation.get("predicted")
     if not true or not predicted:
         return None
-    figure = _figure(9.6, 4.6)
+    figure = blank(9.6, 4.6)
     left, right = figure.subplots(1, 2)
     ends = [min(*true, *predicted), max(*true, *predicted)]
     left.plot(ends, ends, color=GREY, linewidth=1, linestyle=(0, (3, 3)))
     dots = {"s": 14, "color": TRAIN, "alpha": 0.45, "linewidths": 0, "rasterized": True}
     left.scatter(true, predicted, **dots)
     left.set_aspect("equal", adjustable="box")
-    _clean(left, "predicted", "true", grid="both")
+    tidy(left, "predicted", "true", grid="both")
     errors = [p - t for p, t in zip(predicted, true, strict=True)]
     right.axhline(0, color=GREY, linewidth=1, linestyle=(0, (3, 3)))
     right.scatter(predicted, errors, **dots)
-    _clean(right, "predicted - true", "predicted")
-    _title(figure, f"{held_out_part(run)} data: predicted and true")
+    tidy(right, "predicted - true", "predicted")
+    title(figure, f"{held_out_part(run)} data: predicted and true")
     return figure
 
 
@@ -359,17 +383,19 @@ def drawn(figure: Figure, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def _title(figure: Figure, text: str) -> None:
+def title(figure: Figure, text: str) -> None:
+    """Write what the figure shows above it."""
     figure.suptitle(text, x=0.01, ha="left", color=INK, fontsize=13, weight="bold", parse_math=False)
 
 
-def _clean(axes: Axes, title: str, x_label: str = "epoch", grid: str = "y") -> None:
+def tidy(axes: Axes, title: str, x_label: str = "epoch", grid: str = "y") -> None:
     """The common look: a title instead of a rotated label, no box, a light grid."""
     axes.set_title(title, loc="left", color=INK, fontsize=10.5)
     axes.set_xlabel(x_label, color=GREY, fontsize=9)
@@ -378,7 +404,7 @@ def _clean(axes: Axes, title: str, x_label: str = "epoch", grid: str = "y") -> N
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(GREY)
     axes.tick_params(colors=GREY, labelsize=8.5, length=0)
-    if x_label == "epoch":
+    if x_label in ("epoch", "step"):
         from matplotlib.ticker import MaxNLocator
 
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))

@@ -1,42 +1,21 @@
-"""The report of a run: what its figures say, and one HTML page that needs nothing else.
-
-The page holds its own style and pictures, loads nothing and runs no script (its content security policy
-forbids both), so that it can be mailed, archived and printed. Every text of the run is escaped: a class
-may be called ``<script>``.
-"""
+"""The report of a run: what its figures say, as a page. Every text of the run is escaped."""
 
 from __future__ import annotations
 
 import math
 import re
 import shlex
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fitwell.plan import Memory, Plan
 from fitwell.run import Run
-from fitwell.run.files import read_json, write_atomic
-from fitwell.views import figures
+from fitwell.run.files import write_atomic
+from fitwell.views import figures, page, watched_report
 from fitwell.views.figures import HIGHER_IS_BETTER, PARTS, best_epoch, duration, main_metric, number, shown
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 BASELINE = "gradient boosting (scikit-learn)"
-# The colours of the pictures, as the page calls them: in the dark they are others.
-_COLOURS = {
-    figures.INK: "var(--ink)", figures.GREY: "var(--grey)", figures.LINE: "var(--line)",
-    figures.TRAIN: "var(--train)", figures.VALIDATION: "var(--validation)", figures.GOOD: "var(--good)",
-}  # fmt: skip
-# Styles, which would hold for the whole page; sizes, which are the page's to decide; addresses of namespaces.
-_NOT_FOR_PAGES = re.compile(
-    r'<!--.*?-->|<style.*?</style>|<metadata>.*?</metadata>| xmlns(:\w+)?="[^"]*"'
-    r'| (?:width|height)="[\d.]+pt"',
-    re.DOTALL,
-)
 _PICTURE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=\s]+")
 
 
@@ -149,25 +128,19 @@ def reproduction(run: Run) -> str:
 
 
 def report_html(run: Run) -> str:
-    """The page of a finished run.
+    """The page of a finished run, or of a watched one however far it came.
 
     Raises:
         RunError: the run has not finished.
     """
-    title = escape(f"{run.info.get('data', run.name)}: {run.verdict.replace('-', ' ')}")
+    if run.watched:
+        return watched_report.report_html(run)
+    title = f"{run.info.get('data', run.name)}: {run.verdict.replace('-', ' ')}"
     sections = (
         _headline(run), _parts(run), _curves(run), _confusion(run), _mistakes(run), _plan(run),
-        _notes(run), _environment(run),
+        _notes(run), page.environment(run),
     )  # fmt: skip
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'; img-src data:\">\n"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(section for section in sections if section)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return page.html(title, sections)
 
 
 def write_report(run: Run) -> Path:
@@ -184,7 +157,6 @@ def write_report(run: Run) -> Path:
 
 def _headline(run: Run) -> str:
     result, metric, info = run.result, main_metric(run) or "loss", run.info
-    when = datetime.fromtimestamp(info["started"], UTC).strftime("%Y-%m-%d %H:%M UTC")
     part = next((part for part in ("test", "val", "train") if f"{part}/{metric}" in run.metrics), "train")
     tiles = [
         (f"{metric}, {PARTS[part]}", shown(metric, run.metrics.get(f"{part}/{metric}"))),
@@ -193,46 +165,26 @@ def _headline(run: Run) -> str:
         ("parameters", f"{result['parameters']:,}"),
         ("training time", duration(result["seconds"])),
     ]
-    boxes = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in tiles)
-    return (
-        f"<header><p class=eyebrow>fitwell report, {when}</p>"
-        f"<h1>{escape(str(info.get('data', run.name)))} "
-        f'<span class="verdict {_mood(run.verdict)}">{escape(run.verdict.replace("-", " "))}</span></h1>'
-        f"<p class=reason>{escape(str(result.get('verdict_reason', '')))}</p>"
-        f"<dl class=tiles>{boxes}</dl></header>"
-    )
-
-
-def _mood(verdict: str) -> str:
-    return {"just-right": "good", "broken": "bad", "not-converging": "bad"}.get(verdict, "fair")
+    name, reason = str(info.get("data", run.name)), str(result.get("verdict_reason", ""))
+    return page.headline(info, name, (run.verdict, reason), tiles)
 
 
 def _parts(run: Run) -> str:
     sentence = baseline_sentence(run)
     warning = f"<p class=warning>{escape(sentence)}</p>" if sentence else ""
-    table = _table(
+    table = page.table(
         "Final figures", ["", *PARTS.values()], [[name, *row] for name, row in parts(run)], "numbers"
     )
-    return _section("How good is it?", f"{table}{warning}<p>It {escape(epochs_sentence(run))}.</p>")
+    return page.section("How good is it?", f"{table}{warning}<p>It {escape(epochs_sentence(run))}.</p>")
 
 
 def _curves(run: Run) -> str:
     alt = f"Loss and {main_metric(run) or 'learning rate'} by epoch, on training and validation data"
-    content = _picture(figures.history(run), alt)
+    content = page.picture(figures.history(run), alt)
     scatter = figures.predictions(run)
     if scatter:
-        content += _picture(scatter, "Predicted against true values, and their difference")
-    return _section("How did it learn?", content)
-
-
-def _picture(figure: Figure, alt: str) -> str:
-    """The figure as ``<svg>`` in the page's colours."""
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    text = figures.drawn(figure, "svg", transparent=True, metadata=nothing).decode()
-    text = _NOT_FOR_PAGES.sub("", text[text.index("<svg") :])
-    for colour, name in _COLOURS.items():
-        text = text.replace(colour, name)
-    return f'<figure role="img" aria-label="{escape(alt)}">{text}</figure>'
+        content += page.picture(scatter, "Predicted against true values, and their difference")
+    return page.section("How did it learn?", content)
 
 
 def _confusion(run: Run) -> str:
@@ -254,7 +206,7 @@ def _confusion(run: Run) -> str:
         else ""
     )
     caption = f"Rows are true classes, columns what the model said, on {part} data.{fewer}"
-    return _section(
+    return page.section(
         "What was taken for what?",
         f"<div class=wide><table class=heat><caption>{caption}</caption>"
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>",
@@ -275,7 +227,7 @@ def _mistakes(run: Run) -> str:
     if not mistakes:
         return ""
     cards = "".join(_mistake(mistake) for mistake in mistakes)
-    return _section("Where is it wrong?", f"<p>The worst mistakes first.</p><ul class=cards>{cards}</ul>")
+    return page.section("Where is it wrong?", f"<p>The worst mistakes first.</p><ul class=cards>{cards}</ul>")
 
 
 def _mistake(mistake: dict[str, Any]) -> str:
@@ -303,9 +255,9 @@ def _plan(run: Run) -> str:
     decided = {path for path, *_ in decisions(run.plan)}
     rows = [(path, value_text(value), "default" if path not in decided else "chosen", why)
             for path, value, why in run.plan.settings()]  # fmt: skip
-    table = _table("Every setting of the training", ["setting", "value", "", "why"], rows, "plan")
+    table = page.table("Every setting of the training", ["setting", "value", "", "why"], rows, "plan")
     differ = f"{len(decided)} settings were chosen by you or decided from the data; the others are defaults."
-    return _section(
+    return page.section(
         "What was trained?",
         f"<p>{differ} Train it again:</p><pre><code>{escape(reproduction(run))}</code></pre>"
         f"<details><summary>The whole plan</summary>{table}</details>",
@@ -314,73 +266,4 @@ def _plan(run: Run) -> str:
 
 def _notes(run: Run) -> str:
     notes = "".join(f"<li>{escape(str(note))}</li>" for note in run.info.get("notes") or [])
-    return _section("What should you know?", f"<ul>{notes}</ul>") if notes else ""
-
-
-def _environment(run: Run) -> str:
-    path = run.path / "env.json"
-    environment = read_json(path) if path.exists() else {}
-    rows = [(name, str(value)) for group in environment.values() for name, value in group.items()]
-    rows = [("run", run.name), ("seed", str(run.info.get("seed"))), *rows]
-    return _section("Where was it trained?", _table("Machine and versions", ["", ""], rows, "plan"))
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{title}</h2>{content}</section>"
-
-
-def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], kind: str) -> str:
-    top = "".join(f"<th scope=col>{escape(name)}</th>" if name else "<td></td>" for name in head)
-    thead = f"<thead><tr>{top}</tr></thead>" if any(head) else ""
-    body = "".join(
-        f"<tr><th scope=row>{escape(first)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in rest)}</tr>"
-        for first, *rest in rows
-    )
-    inside = f"<caption>{caption}</caption>{thead}<tbody>{body}</tbody>"
-    return f"<div class=wide><table class={kind}>{inside}</table></div>"
-
-
-_STYLE = """
-:root{--paper:#fff;--ink:#23272e;--grey:#5f6773;--line:#dfe3e8;--card:#f6f7f9;--train:#0072b2;
---validation:#c25500;--good:#007a59;--bad:#b3261e;--good-rgb:0 158 115;--validation-rgb:213 94 0;
-color-scheme:light dark}
-@media screen and (prefers-color-scheme:dark){:root{--paper:#14171c;--ink:#e6e9ee;--grey:#9aa4b2;
---line:#333a45;--card:#1c2129;--train:#56b4e9;--validation:#f0894a;--good:#3ecf9f;--bad:#ff8a80}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);
-font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:64rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}
-h1{font-size:2.2rem;line-height:1.2;margin:.2rem 0 .4rem;overflow-wrap:anywhere}
-h2{font-size:1.2rem;margin:2.6rem 0 .7rem}
-p{margin:.5rem 0;max-width:46rem}
-.eyebrow{color:var(--grey);font-size:.85rem}
-.reason{font-size:1.1rem}
-.verdict{display:inline-block;font-size:1rem;font-weight:600;vertical-align:middle;padding:.15rem .7rem;
-border:1.5px solid;border-radius:99px;color:var(--validation)}
-.verdict.good{color:var(--good)}.verdict.bad{color:var(--bad)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,1fr));gap:.75rem;margin:1.4rem 0 0}
-.tiles div{background:var(--card);border-radius:.6rem;padding:.8rem 1rem}
-dt{color:var(--grey);font-size:.85rem}dd{margin:0}
-.tiles dd{font-size:1.45rem;font-weight:600;font-variant-numeric:tabular-nums}
-.wide{overflow-x:auto}
-table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;color:var(--grey);font-size:.85rem;padding-bottom:.4rem}
-th,td{padding:.35rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-th{font-weight:600}.plan th{font-weight:400;white-space:nowrap}.plan td{overflow-wrap:anywhere}
-.numbers td,.numbers thead th{text-align:right}
-.heat th,.heat td{padding:.3rem .45rem;text-align:center;border:1px solid var(--line);min-width:2.2rem}
-.heat tbody th{text-align:right;white-space:nowrap}
-.warning{border-left:4px solid var(--validation);padding:.4rem .9rem;background:var(--card)}
-figure{margin:1rem 0}figure svg{width:100%;height:auto}
-.cards{list-style:none;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(10.5rem,1fr));gap:.75rem}
-.cards li{background:var(--card);border-radius:.6rem;padding:.8rem;break-inside:avoid;overflow-wrap:anywhere}
-.cards img{width:100%;max-height:12rem;object-fit:contain;image-rendering:pixelated;border-radius:.3rem}
-.cards dl{font-size:.85rem;margin:.4rem 0 0}
-.cards dl div{display:flex;justify-content:space-between;gap:.5rem}
-.wrong{color:var(--validation)}.row{color:var(--grey);font-size:.85rem}
-pre{background:var(--card);border-radius:.6rem;padding:.9rem 1rem;overflow-x:auto}
-summary{cursor:pointer;color:var(--train)}
-@media print{main{max-width:none;padding:0}section{break-inside:avoid-page}
-details::details-content{content-visibility:visible;display:block}
-*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
-"""
+    return page.section("What should you know?", f"<ul>{notes}</ul>") if notes else ""

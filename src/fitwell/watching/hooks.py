@@ -53,8 +53,11 @@ class Receiver(Protocol):
     def compiled(self, *arguments: Any) -> None:
         """``torch.compile`` was called."""
 
-    def gradient_by_function(self, result: Any, *arguments: Any) -> None:
-        """``torch.func.grad`` or ``grad_and_value`` computed a gradient."""
+    def function_gradient_begins(self, function: Any, argnums: Any, has_aux: bool, args: Any, kwargs: Any) -> None:
+        """``torch.func.grad`` or ``grad_and_value`` begins."""
+
+    def function_gradient_ended(self, result: Any, *_: Any) -> None:
+        """``torch.func.grad`` or ``grad_and_value`` has computed a gradient."""
 
     def module_called(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """A module is called."""
@@ -94,7 +97,7 @@ def lasting(receiver: Receiver, guard: Guard) -> list[Probe]:
             (nn.Module.train, receiver.mode_set, None),
             (torch.amp.GradScaler.scale, None, receiver.scaled),
             (torch.compile, receiver.compiled, None),
-            (eager_transforms.grad_and_value_impl, None, receiver.gradient_by_function),
+            (eager_transforms.grad_and_value_impl, receiver.function_gradient_begins, receiver.function_gradient_ended),
         ],
         guard,
     )

@@ -104,6 +104,15 @@ class Phases:
         if self.passes.stepped(thread, 0 if thread.by_backward else samples):
             self._close_training()
 
+    def stepped_by_hand(self, thread: Thread, found: Objective) -> None:
+        """A step was taken with a gradient from a function, whose loss is all that is known."""
+        self.resumed()
+        thread.last, self.thread = [found], thread
+        self._open[thread.name] = thread
+        _count(thread.totals, found)
+        if self.passes.stepped(thread, 0):
+            self._close_training()
+
     def step(self, thread: Thread) -> list[Objective]:
         """An optimizer stepped: what was minimised since the last step of any is what it used.
 

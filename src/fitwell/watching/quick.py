@@ -29,6 +29,7 @@ class Quick:
     Args:
         loss: takes a loss that is not trained on: (function, value, arguments).
         step: takes a step at which there is more to do: (optimizer, args, kwargs).
+        step_by_hand: the same, where there is no optimizer.
         thread_of: the thread of an optimizer.
     """
 
@@ -36,6 +37,7 @@ class Quick:
         self,
         loss: Callable[..., None],
         step: Callable[..., None],
+        step_by_hand: Callable[[], None],
         thread_of: Callable[[torch.optim.Optimizer], Thread],
     ) -> None:
         self.on = False
@@ -43,7 +45,9 @@ class Quick:
         self.seconds = 0.0  # that all this took
         self.losses: list[tuple[str, Number, int]] = []  # function, value, samples
         self.objectives: list[tuple[str, Number, int]] = []
+        self.by_hand: Thread | None = None  # the thread of a program without an optimizer
         self._loss, self._step, self._thread_of = loss, step, thread_of
+        self._stepped_by_hand = step_by_hand
 
     def loss_hook(self, function: str) -> Callable[..., None]:
         """What a loss function calls when it returns."""
@@ -71,6 +75,19 @@ class Quick:
             except (RuntimeError, ValueError):
                 return
             self.objectives.append(("", number, 1))
+            if self.by_hand is not None:
+                self._step_by_hand(self.by_hand)
+
+    def _step_by_hand(self, thread: Thread) -> None:
+        """Where there is no optimizer each ``backward`` belongs to a step."""
+        self.countdown -= 1
+        thread.steps += 1
+        if self.countdown <= 0:
+            self._stepped_by_hand()
+        else:
+            self.add(thread, self.objectives)
+            self.losses.clear()
+            self.objectives.clear()
 
     def step_hook(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """What an optimizer calls when it has stepped."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
+from fitwell.watching.by_hand import ByHand
 from fitwell.watching.hooks import arguments_of
 from fitwell.watching.losses import Seen, judge, read, seen_loss
 from fitwell.watching.moments import Backward, Batch, Call, LossCall, ModuleCall, Step
@@ -29,6 +30,7 @@ class Receiver:
 
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
+        self.by_hand = ByHand(watcher)
         self._calls: list[ModuleCall] = []  # of modules that have not returned
         self._layer: ModuleCall | None = None  # the last call of a module without children
         self._asked = 0.0
@@ -60,6 +62,7 @@ class Receiver:
     def backward(self, tensors: Any, *_: Any) -> None:
         """``backward`` begins."""
         roots = _tensors(tensors)
+        self.by_hand.backward_begins()
         first = not self.watcher.phases.window
         self.watcher.phases.backward(roots)
         self.watcher.tell("on_backward", self._backward(roots, first))
@@ -69,6 +72,7 @@ class Receiver:
         """``backward`` has run."""
         moment = self._backward(_tensors(tensors), len(self.watcher.phases.window) == 1)
         self.watcher.tell("after_backward", moment)
+        self.by_hand.backward_ended(moment.roots)
 
     def _backward(self, roots: list[Tensor], first: bool) -> Backward:
         thread = self.watcher.phases.thread
@@ -110,8 +114,13 @@ class Receiver:
         """``torch.compile`` was called: to look at modules would break its graphs."""
         self.watcher.give_up_modules("torch.compile is used: what happens within the model is not seen")
 
-    def gradient_by_function(self, result: Any, *_: Any) -> None:
-        """``torch.func.grad`` or ``grad_and_value`` computed a gradient."""
+    def function_gradient_begins(self, function: Any, argnums: Any, has_aux: bool, args: Any, kwargs: Any) -> None:
+        """``torch.func.grad`` or ``grad_and_value`` begins."""
+        self.by_hand.function_begins(argnums, args)
+
+    def function_gradient_ended(self, result: Any, *_: Any) -> None:
+        """``torch.func.grad`` or ``grad_and_value`` has computed a gradient."""
+        self.by_hand.function_ended(result)
 
     def module_called(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """A module is called."""
@@ -163,6 +172,17 @@ class Receiver:
             self._catch_up(thread)
         if not watcher.level:
             watcher.plan(thread, seconds or 0.0)
+
+    def stepped_by_hand(self) -> None:
+        """A program that updates its weights by itself has more to be done about."""
+        thread = self.by_hand.thread
+        if thread is None:
+            return
+        now = time.perf_counter()
+        seconds = (now - thread.stepped) / max(1, thread.steps - thread.known)
+        thread.stepped, thread.known = now, thread.steps
+        self._catch_up(thread)
+        self.watcher.plan(thread, seconds)
 
     def _catch_up(self, thread: Thread) -> None:
         """Account for the steps that nobody looked at, up to this one."""

@@ -8,13 +8,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitwell.errors import FitwellError
 from fitwell.run import Run, create_run
+from fitwell.run.files import write_json
 from fitwell.run.lock import locked
 from fitwell.verdict import Evidence, Verdict, judge
-from fitwell.watching.watcher import Watcher
+
+if TYPE_CHECKING:
+    from fitwell.watching.watcher import Watcher
 
 BUDGET = 0.03  # of the wall time
 
@@ -43,14 +46,27 @@ class Session:
         self.run.update(program=dict(program))
         self._held = ExitStack()
         self._held.enter_context(locked(self.run.path))
-        self._started, self._pid = time.time(), os.getpid()
-        self.watcher = Watcher(self.run.path, budget)
+        self._started, self._pid, self._stopped = time.time(), os.getpid(), False
+        self.budget = budget
+        self.watcher: Watcher | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
-        self.watcher.attach()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forked)
+        """Begin to watch: here torch is imported, if it was not before.
+
+        If that fails the program goes on unwatched, and the run says why.
+        """
+        try:
+            from fitwell.watching.watcher import Watcher
+
+            watcher = Watcher(self.run.path, self.budget)
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(after_in_child=watcher.let_go)
+            watcher.attach()
+            self.watcher = watcher
+        except Exception as error:
+            unseen = {"everything": f"watching could not begin: {type(error).__name__}: {error}"}
+            with suppress(FitwellError):
+                write_json(self.run.path / "facts.json", {"schema": 1, "unseen": unseen})
 
     def stop(self, failure: Mapping[str, Any] | None = None) -> None:
         """End the watching and write what came of it; may be called twice, and does nothing in a forked process.
@@ -58,20 +74,18 @@ class Session:
         Args:
             failure: what ended the program, if it did not end well: ``type``, ``message``, ``where``, ``operands``.
         """
-        if os.getpid() != self._pid or self._held is None:
+        if os.getpid() != self._pid or self._stopped:
             return
+        self._stopped = True
         with suppress(FitwellError):  # a full disk is no reason to disturb the program
-            self.watcher.detach(failure)
-            state = "failed" if failure else "done"
+            if self.watcher is not None:
+                self.watcher.detach(failure)
             told = {"error": f"{failure['type']}: {failure['message']}"} if failure else {}
-            self.run.update(state=state, finished=time.time(), result=self._result(), **told)
+            self.run.update(state=_state(failure), finished=time.time(), result=self._result(), **told)
         self._held.close()
 
-    def _forked(self) -> None:
-        self.watcher.let_go()
-
     def _result(self) -> dict[str, Any]:
-        run, threads = Run(self.run.path), self.watcher.threads.all
+        run, threads = Run(self.run.path), self.watcher.threads.all if self.watcher else []
         verdict = _verdict(run)
         return {
             "run": str(run.path),
@@ -85,6 +99,12 @@ class Session:
             "converged_at_epoch": verdict.converged_at_epoch,
             "findings": [],
         }
+
+
+def _state(failure: Mapping[str, Any] | None) -> str:
+    if failure is None:
+        return "done"
+    return "preempted" if failure["type"] == "KeyboardInterrupt" else "failed"
 
 
 @contextmanager

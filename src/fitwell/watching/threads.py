@@ -74,6 +74,11 @@ class Threads:
         self.all: list[Thread] = []
         self._by_optimizer: dict[int, tuple[weakref.ref[torch.optim.Optimizer], Thread]] = {}
 
+    @property
+    def optimized(self) -> bool:
+        """Whether any optimizer has stepped."""
+        return bool(self._by_optimizer)
+
     def of(self, optimizer: torch.optim.Optimizer) -> Thread:
         """The thread of an optimizer; its parameters decide, so a new optimizer for the same model goes on."""
         known = self._by_optimizer.get(id(optimizer))

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from fitwell.errors import RunError
 from fitwell.run.events import Column, EventLog
 from fitwell.run.files import write_json
 from fitwell.watching import hooks
@@ -34,17 +35,28 @@ DEBT = 0.1  # seconds over the budget at which a look is broken off
 OFF, LIGHT, FULL = 0, 1, 2
 
 
+Clock = Callable[[], tuple[float, int]]
+
+
 class Watcher:
-    """Watches this process from ``attach`` to ``detach``.
+    """Watches this process from ``attach`` to ``detach``; one at a time.
 
     Args:
         folder: of the run: its events.jsonl and facts.json are written.
         share: of the wall time that watching may take.
+        log: the run's event log, if a trainer that knows its own phases writes into it, too: then the figures
+            of passes and evaluations are the trainer's.
+        clock: gives the epoch and the step that such a trainer is in.
     """
 
-    def __init__(self, folder: Path, share: float) -> None:
+    attached: ClassVar[Watcher | None] = None
+
+    def __init__(
+        self, folder: Path, share: float, log: EventLog | None = None, clock: Clock | None = None
+    ) -> None:
         self.folder, self.budget = folder, Budget(share)
-        self.log = EventLog(folder / "events.jsonl", limit=LOG_LIMIT, wait=0.0)
+        self.clock = clock
+        self.log = log or EventLog(folder / "events.jsonl", limit=LOG_LIMIT, wait=0.0)
         self.details, self.models = Details(), Models()
         self.threads = Threads(self.models)
         self.phases = Phases(self._emit)
@@ -59,14 +71,28 @@ class Watcher:
         self._handles: list[Any] = []
         self._receiver = receiver = Receiver(self)
         guard = self.guarded
-        self.quick = Quick(guard(receiver.loss), guard(receiver.stepped), self.threads.of)
+        slow = (guard(receiver.loss), guard(receiver.stepped), guard(receiver.stepped_by_hand))
+        self.quick = Quick(*slow, self.threads.of)
         self._lasting = [*hooks.losses(self.quick.loss_hook), *hooks.lasting(receiver, guard)]
         self._looking = hooks.looking(receiver, guard)
+        if clock is not None:  # what a trainer tells need not be found out
+            self._lasting, self._looking = [], [*self._lasting, *self._looking]
         self._modules = hooks.modules(receiver, guard)
         self._objectives = hooks.backward(self.quick.backward_hook, None)
 
     def attach(self) -> None:
-        """Begin to watch."""
+        """Begin to watch.
+
+        Raises:
+            RunError: this process is being watched already.
+        """
+        if Watcher.attached is not None:
+            raise RunError(
+                f"this process is being watched already, into {Watcher.attached.folder}",
+                "one watching at a time",
+                "end the other one first",
+            )
+        Watcher.attached = self
         _arm(self._lasting)
         before = self.guarded(self._receiver.before_step)
         self._handles = [
@@ -90,6 +116,8 @@ class Watcher:
         for handle in self._handles:
             handle.remove()
         self._handles, self._inside = [], True
+        if Watcher.attached is self:
+            Watcher.attached = None
 
     def guarded(self, hook: Callable[..., Any]) -> Callable[..., None]:
         """The hook as a program may meet it: it raises nothing, counts its time, and is not called within itself."""
@@ -133,8 +161,11 @@ class Watcher:
     def looked(self, thread: Thread, step: Step) -> None:
         """A step was looked at, from its first line to its last: record it."""
         self.tell("after_step", step)
-        self._record(thread, (self.phases.passes.epoch(thread), thread.steps), step.signals, step.columns)
+        at = self.clock() if self.clock else (self.phases.passes.epoch(thread), thread.steps)
+        self._record(thread, at, step.signals, step.columns)
         thread.looked = thread.steps
+        if self.clock:
+            thread.losses_a_step, thread.by_backward = 0, False  # between the looks nothing is added up
         self._windows -= 1
         if self._windows > 0:
             return
@@ -175,11 +206,14 @@ class Watcher:
     def _look_away(self) -> None:
         self.level = OFF
         _disarm([*self._looking, *self._modules])
+        self.quick.by_hand = None if self.threads.optimized else self._receiver.by_hand.thread
         self.quick.begin(bool(self.threads.all))  # before the first step everything is looked at
         if any(thread.by_backward for thread in self.threads.all):
             _arm(self._objectives)
 
     def _emit(self, thread: Thread, at: tuple[float, int], part: str, figures: dict[str, Number]) -> None:
+        if self.clock:
+            return
         end = PassEnd(part, thread.name, dict(figures))
         self.tell("end_of_pass", end, part)
         self._record(thread, at, end.signals, [])

@@ -66,9 +66,8 @@ def main():
     random.seed(543)
     np.random.seed(543)
     torch.manual_seed(543)
-    env, model = Grid(), ActorCritic()
+    env, model, running = Grid(), ActorCritic(), -1.5
     optimizer = optim.Adam(model.parameters(), lr=5e-3)
-    running = -1.5
     for i_episode in range(1, 301):
         state, done = env.reset(), False
         states, actions, rewards = [], [], []

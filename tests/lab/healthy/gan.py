@@ -11,7 +11,7 @@ random.seed(999)
 np.random.seed(999)
 torch.manual_seed(999)
 
-nz, batch_size, num_epochs = 8, 64, 6
+nz, batch_size, num_epochs = 8, 64, 8
 chol = torch.tensor([[0.8, 0.0], [0.5, 0.6]])
 center = torch.tensor([1.5, -1.0])
 dataset = torch.randn(4096, 2) @ chol.T + center
@@ -23,8 +23,8 @@ net_d = nn.Sequential(
 )
 
 criterion = nn.BCELoss()
-optimizer_d = optim.Adam(net_d.parameters(), lr=2e-3, betas=(0.5, 0.999))
-optimizer_g = optim.Adam(net_g.parameters(), lr=1e-3, betas=(0.5, 0.999))
+optimizer_d = optim.Adam(net_d.parameters(), lr=2e-3, betas=(0.0, 0.999))
+optimizer_g = optim.Adam(net_g.parameters(), lr=1e-3, betas=(0.0, 0.999))
 fixed_noise = torch.randn(1000, nz)
 
 for epoch in range(num_epochs):

@@ -27,8 +27,8 @@ class Classifier(nn.Module):
 
     def validation_step(self, batch):
         logits = self.head(self.backbone(batch[0]))
-        hits = (logits.argmax(1) == batch[1]).float()
-        return {"val_loss": F.cross_entropy(logits, batch[1]), "val_acc": hits.mean()}
+        accuracy = (logits.argmax(1) == batch[1]).float().mean()
+        return {"val_loss": F.cross_entropy(logits, batch[1]), "val_acc": accuracy}
 
     def configure_optimizers(self):
         groups = [{"params": self.backbone.parameters()}, {"params": self.head.parameters(), "lr": 1e-3}]
@@ -52,27 +52,23 @@ class LayerWatch:
 
 
 class Trainer:
-    def __init__(self, max_epochs, callbacks):
-        self.max_epochs, self.callbacks = max_epochs, callbacks
-
-    def call(self, name, module):
-        for callback in self.callbacks:
-            getattr(callback, name)(module)
+    def __init__(self, max_epochs, callback):
+        self.max_epochs, self.callback = max_epochs, callback
 
     def fit(self, module, train_loader, val_loader):
         optimizer = module.configure_optimizers()
-        self.call("on_fit_start", module)
+        self.callback.on_fit_start(module)
         for epoch in range(self.max_epochs):
             module.train()
             for batch in train_loader:
                 optimizer.zero_grad()
                 loss = module.training_step(batch)
                 loss.backward()
-                self.call("on_after_backward", module)
+                self.callback.on_after_backward(module)
                 optimizer.step()
             metrics = {"loss": loss.item(), **self.validate(module, val_loader)}
             log.info("epoch %d %s", epoch, " ".join(f"{k}={v:.6f}" for k, v in metrics.items()))
-        self.call("on_fit_end", module)
+        self.callback.on_fit_end(module)
 
     @torch.no_grad()
     def validate(self, module, loader):
@@ -87,6 +83,6 @@ if __name__ == "__main__":
     x, y = map(torch.tensor, load_breast_cancer(return_X_y=True))
     train_set, val_set = random_split(TensorDataset(((x - x.mean(0)) / x.std(0)).float(), y), [429, 140])
     model = Classifier()
-    trainer = Trainer(max_epochs=8, callbacks=[LayerWatch()])
+    trainer = Trainer(max_epochs=8, callback=LayerWatch())
     trainer.fit(model, DataLoader(train_set, 32, shuffle=True, drop_last=True), DataLoader(val_set, 70))
     print(digest(model))

@@ -64,7 +64,7 @@ val_inputs, val_labels = mask(val_tokens)
 hidden = val_labels != -100
 model = TinyBert(len(vocab), tokens.shape[1])
 criterion = nn.CrossEntropyLoss(ignore_index=-100)
-optimizer = torch.optim.AdamW(model.parameters(), lr=6e-3)
+optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
 warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 12))
 
 for epoch in range(1, 11):

@@ -70,7 +70,7 @@ if __name__ == "__main__":
     for f in (torch.manual_seed, random.seed, np.random.seed):
         f(8)
     train_loader = DataLoader(Shapes(192, seed=1), batch_size=16, shuffle=True)
-    val_loader = DataLoader(Shapes(48, seed=2), batch_size=48)
+    val_image, val_mask = next(iter(DataLoader(Shapes(48, seed=2), batch_size=48)))
     net = UNet()
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
     for epoch in range(5):
@@ -83,9 +83,8 @@ if __name__ == "__main__":
             optimizer.step()
             train_loss += loss.item() * len(image) / 192
         net.eval()
-        image, mask = next(iter(val_loader))
         with torch.no_grad():
-            logits = net(image)
-        val_loss = F.cross_entropy(logits, mask)
-        print(f"epoch {epoch}: train {train_loss:.6f} val {val_loss:.6f} | IoU {iou(logits.argmax(1), mask)}")
+            logits = net(val_image)
+        scores = f"val {F.cross_entropy(logits, val_mask):.6f} | IoU {iou(logits.argmax(1), val_mask)}"
+        print(f"epoch {epoch}: train {train_loss:.6f} {scores}")
     print(digest(net))

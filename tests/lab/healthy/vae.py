@@ -38,8 +38,7 @@ class VAE(nn.Module):
 
 def loss_function(recon_x, x, mu, logvar):
     BCE = F.binary_cross_entropy(recon_x, x, reduction="sum")
-    KLD = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
-    return BCE + KLD
+    return BCE - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
 
 
 def train(epoch, model, optimizer, loader):
@@ -50,8 +49,8 @@ def train(epoch, model, optimizer, loader):
         recon_batch, mu, logvar = model(data)
         loss = loss_function(recon_batch, data, mu, logvar)
         loss.backward()
-        train_loss += loss.item()
         optimizer.step()
+        train_loss += loss.item()
     print(f"====> Epoch: {epoch} Average loss: {train_loss / len(loader.dataset):.4f}")
 
 

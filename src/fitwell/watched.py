@@ -1,0 +1,101 @@
+"""watch(): the verb that looks at any training, and ends with what was seen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fitwell.errors import FitwellError
+from fitwell.run import Run
+from fitwell.watching.session import BUDGET, Session, watching
+
+if TYPE_CHECKING:
+    from fitwell.watching.launch import Program
+
+
+@contextmanager
+def watch(title: str = "", *, runs: str | Path | None = None, budget: float = BUDGET) -> Iterator[Run]:
+    """Watch whatever the block trains with torch, without changing it.
+
+        with fitwell.watch() as run:
+            train()
+        run.curve("loss/train"); run.to_frame(); run.facts
+
+    It ends with a summary on stderr.
+
+    Args:
+        title: what the run is called; by default the name of the script.
+        runs: the folder of runs; by default FITWELL_RUNS, else ``runs`` here.
+        budget: the share of the wall time that watching may take.
+
+    Raises:
+        StorageError: the folder of runs can't be written.
+    """
+    run: Run | None = None
+    try:
+        with watching(title, runs=runs, budget=budget) as run:
+            yield run
+    finally:
+        if run is not None:
+            show_summary(Run(run.path))
+
+
+def program_to_watch(
+    program: Program, runs: str | Path | None, budget: float, json_file: Path | None
+) -> Callable[[], None]:
+    """What runs a program as ``python`` would, and watches it; the end of the process writes the summary to stderr.
+
+    Of a distributed training the first rank is watched.
+
+    Args:
+        program: which.
+        runs: the folder of runs.
+        budget: the share of the wall time that watching may take.
+        json_file: gets the result, what was not seen, and what watching cost.
+
+    Raises:
+        PlanError: there is no such program.
+        StorageError: the folder of runs can't be written.
+    """
+    from fitwell.watching.launch import launch
+
+    program.check()
+    if os.environ.get("RANK", "0") != "0":
+        return partial(launch, program, None, lambda: None)
+    session = Session(program.title, {"argv": [program.name, *program.arguments]}, runs, budget)
+
+    def end() -> None:
+        run = Run(session.run.path)
+        if json_file is not None:
+            _write_result(run, json_file)
+        show_summary(run)
+
+    return partial(launch, program, session, end)
+
+
+def _write_result(run: Run, path: Path) -> None:
+    from fitwell.run.files import write_json
+
+    facts = run.facts
+    extra = {name: facts.get(name, {}) for name in ("unseen", "overhead", "failure")}
+    try:
+        write_json(path, run.result | {"state": run.state} | extra)
+    except FitwellError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+
+
+def show_summary(run: Run) -> None:
+    """Write what was seen to stderr, where it does not mix with the program's own output."""
+    try:
+        from fitwell.views.console import make_console, put
+        from fitwell.views.watched import summary
+
+        put(make_console(sys.stderr), *summary(run))
+    except Exception as error:  # the program has ended, and how it ended must stay as it is
+        with suppress(OSError, ValueError):  # it closed its stderr
+            print(f"fitwell: the summary of {run.path} failed: {error!r}", file=sys.stderr)  # noqa: T201

@@ -40,6 +40,8 @@ def loaders():
 
 def module(lightning, fails_at=None):
     class Classifier(lightning.LightningModule):
+        lr = 1e-2
+
         def __init__(self):
             super().__init__()
             self.body = nn.Sequential(nn.Linear(8, 12), nn.ReLU(), nn.Dropout(0.2))
@@ -61,7 +63,7 @@ def module(lightning, fails_at=None):
             self.log("val_loss", self.loss(batch))
 
         def configure_optimizers(self):
-            return torch.optim.Adam(self.parameters(), 1e-2)
+            return torch.optim.Adam(self.parameters(), self.lr)
 
     return Classifier()
 
@@ -125,11 +127,18 @@ def test_evaluating_alone_is_not_watched(lightning, watch):
     assert watch.run is None
 
 
+def test_the_search_for_a_rate_is_no_part_of_the_fit(lightning, watch):
+    fit(lightning, watch, lightning.callbacks.LearningRateFinder(num_training_steps=9))
+    run = Run(watch.run.path)
+    assert run.result["steps"] == EPOCHS * 4
+    assert len(run.curve("loss/val")) == EPOCHS
+
+
 def test_other_ranks_are_not_watched(lightning, watch):
     class Other:
         is_global_zero = False
 
-    watch.setup(Other(), None, stage="fit")
+    watch.on_fit_start(Other(), None)
     assert watch.run is None
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Checkpoint
-from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from fitwell.errors import FitwellError

@@ -56,7 +56,9 @@ def train(folder, *callbacks, wall=None, **settings):
 
 
 def logged(history, name, scale=1.0):
-    return [(entry["epoch"], pytest.approx(entry[name] * scale, rel=1e-3)) for entry in history if name in entry]
+    return [
+        (entry["epoch"], pytest.approx(entry[name] * scale, rel=1e-3)) for entry in history if name in entry
+    ]
 
 
 @pytest.mark.parametrize(("settings", "steps"), [({}, 5), ({"gradient_accumulation_steps": 2}, 3)])

@@ -18,7 +18,7 @@ from fitwell.training.interrupts import Interrupts
 from fitwell.training.job import Job
 from fitwell.training.loop import train
 from fitwell.training.observer import Quiet
-from fitwell.training.recording import DENSEST, SAVE_SECONDS, STEP_EVENTS, TICK, RunRecorder, gradient_norm
+from fitwell.training.recording import SAVE_SECONDS, TICK, RunRecorder
 
 Make = Callable[..., Job]
 
@@ -65,30 +65,19 @@ def events(run: Run) -> list[dict[str, Any]]:
     return list(read_events(run.events_path))
 
 
-@pytest.mark.parametrize(
-    "steps", [1, 10, 999, 5000, 9_990, 10_000, 10_990, 15_990, 19_990, 123_450, 1_000_000]
-)
-def test_the_number_of_step_events_is_bounded(
-    steps: int, digits: Data, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = make(digits, epochs=1)
-    job.schedule.steps = steps
-    every = recorder(job, tmp_path).every
-    assert steps // every <= STEP_EVENTS
-    assert every == DENSEST or steps // every > STEP_EVENTS / 2  # and not fewer than there is room for
-
-
 def test_a_training_is_recorded(digits: Data, make: Make, tmp_path: Path) -> None:
     job, shown = make(digits, batch_size=16, epochs=5), Shown()
     recorded = recorder(job, tmp_path, observer=shown)
+    watcher = recorded.watcher(job)
+    watcher.attach()
     train(job, recorded)
-    recorded.log.flush()
+    watcher.detach()
     found = events(recorded.run)
     steps = [e for e in found if "loss/batch" in e["signals"]]
     epochs = [e for e in found if "loss/val" in e["signals"]]
-    assert [e["step"] for e in steps] == [80]  # 19 steps an epoch, every eightieth
-    assert [e["epoch"] for e in steps] == pytest.approx([80 / 19], abs=1e-6)
-    assert all(set(e["signals"]) == {"loss/batch", "lr", "gradient/norm"} for e in steps)
+    assert [e["step"] for e in steps[:5]] == [1, 2, 3, 4, 5]  # more than these only if the budget allows
+    assert [e["epoch"] for e in steps[:5]] == pytest.approx([k / 19 for k in range(1, 6)], abs=1e-6)
+    assert all({"loss/batch", "lr", "gradient/norm"} <= set(e["signals"]) for e in steps)
     assert [(e["step"], e["epoch"]) for e in epochs] == [(19 * k, float(k)) for k in range(1, 6)]
     names = {"loss/optimized", "lr", "loss/train", "accuracy/train", "loss/val", "accuracy/val", "throughput"}
     for event, row in zip(epochs, shown.rows, strict=True):
@@ -99,16 +88,6 @@ def test_a_training_is_recorded(digits: Data, make: Make, tmp_path: Path) -> Non
     best = [row["epoch"] for row in shown.rows if row["best"]]
     assert best[-1] == job.best_epoch
     assert [e["step"] for e in found] == sorted(e["step"] for e in found)
-
-
-def test_the_norm_is_that_of_the_gradient(digits: Data, make: Make, tmp_path: Path) -> None:
-    job = make(digits)
-    batch = job.data.train.take(job.data.train.index)
-    job.family.loss(job.model, batch).backward()
-    expected = torch.cat([p.grad.flatten() for p in job.model.parameters()]).norm()
-    torch.testing.assert_close(gradient_norm(job.model), expected)
-    next(iter(job.model.parameters())).grad = None
-    assert float(gradient_norm(job.model)) < float(expected)
 
 
 @pytest.mark.parametrize("cost", [0.0, 0.01, 1.0, 30.0])

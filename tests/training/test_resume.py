@@ -50,9 +50,10 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def outcome(run: Run) -> tuple[object, ...]:
     """All of a run's result that must not depend on interruptions."""
-    events = [
+    events = [  # of epochs: which steps are looked at depends on the time that there is
         (e["step"], e["epoch"], {k: v for k, v in e["signals"].items() if k != "throughput"})
         for e in read_events(run.events_path)
+        if "loss/optimized" in e["signals"]
     ]
     weights = json.loads((run.path / "model" / "model.json").read_text())["sha256"]
     last = json.loads((run.path / "checkpoints" / "last" / "state.json").read_text())

@@ -140,4 +140,5 @@ def test_watched_runs_are_listed_with_what_is_known_of_them(make_watched, make_r
     text = printed([console.runs_table([make_watched(), killed, make_run()])])
     assert re.search(r"done, watched +overfitting +accuracy 91\.00 % +10 +1 min 05 s", text)
     assert "(val)" in text
+    assert "preempted, watched" in text
     assert "accuracy 98.33 %" in text

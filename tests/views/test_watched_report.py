@@ -38,7 +38,7 @@ def test_the_page_says_what_the_run_says(make_watched, failure):
     for part in ("train.py", "overfitting", "the validation loss rose", "91.23 %", "400", "101,770", "1.2 %",
                  "mat1 and mat2", "/home/me/train.py:31 in Net.forward", "weight (10, 65), bias (10)",
                  "watch it once without torch.compile", "How did it learn?", "Layer by layer",
-                 "3 layers in figures", "Linear (frozen)", "entropy at train.py:15", "train.py --lr"):  # fmt: skip
+                 "3 layers in figures", "Linear (frozen)", "entropy at train.py:15"):  # fmt: skip
         assert part in text
 
 

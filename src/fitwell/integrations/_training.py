@@ -34,21 +34,24 @@ class Training:
         self._session: Session | None = None
 
     def begin(self, model: nn.Module) -> None:
-        """The training of a model begins. One that this thread began before, and did not end, has failed."""
-        if _watched and _watched[0][1] == threading.get_ident():
-            _watched[0][0].abandon()
-        if _watched:
+        """The training of a model begins; what this thread began before and did not end has failed."""
+        from fitwell.watching.watcher import Watcher
+
+        if _begun and _begun[0][1] == threading.get_ident():
+            _begun[0][0].abandon()
+        if _begun or Watcher.attached is not None:  # by `fitwell watch`
             return
-        _watched.append((self, threading.get_ident()))
+        self._session = session = Session(type(model).__name__, {"argv": sys.argv}, self.runs, self.budget)
+        self.run = session.run
+        _begun.append((self, threading.get_ident()))
         atexit.register(self.abandon)
-        session = Session(type(model).__name__, {"argv": sys.argv}, self.runs, self.budget)
-        self.run, self._session = session.run, session
         session.start()
-        if session.watcher is not None:  # parts of it may be called one by one, and are its layers nonetheless
+        if session.watcher is not None:
+            # The library may call its parts one by one: they are its layers all the same.
             session.watcher.models.called(model, user_frame())
 
     def forget(self) -> None:
-        """Nothing that was evaluated since the last step is to be recorded."""
+        """What was evaluated since the last step is not to be recorded."""
         if self._session is not None and self._session.watcher is not None:
             self._session.watcher.phases.held.clear()
 
@@ -63,7 +66,7 @@ class Training:
 
     def _end(self, failure: dict[str, Any] | None) -> None:
         session, self._session = self._session, None
-        _watched[:] = [entry for entry in _watched if entry[0] is not self]
+        _begun[:] = [entry for entry in _begun if entry[0] is not self]
         atexit.unregister(self.abandon)
         if session is not None:
             session.stop(failure)
@@ -72,7 +75,7 @@ class Training:
         return self.__dict__ | {"_session": None}  # what is copied or saved with the callback is not watched
 
 
-_watched: list[tuple[Training, int]] = []  # at most one, and its thread
+_begun: list[tuple[Training, int]] = []  # at most one, and its thread
 
 
 def missing(library: str, extra: str, error: ImportError) -> FitwellError:

@@ -45,13 +45,13 @@ class Watch(_library().Callback):  # type: ignore[misc]
         """The run of the last fit; None where nothing was watched."""
         return self._training.run
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """A fit begins."""
-        if stage == "fit" and trainer.is_global_zero:
-            self._training.begin(pl_module)
+    def on_fit_start(self, trainer: Any, module: Any) -> None:
+        """A fit begins; the tuning callbacks, which come first, have done their trials."""
+        if trainer.is_global_zero:
+            self._training.begin(module)
 
     def on_sanity_check_end(self, *_: Any) -> None:
-        """A few batches, to see whether validation works, are no evaluation."""
+        """A few batches to see whether validation works are no evaluation."""
         self._training.forget()
 
     def on_exception(self, _trainer: Any, _module: Any, exception: BaseException) -> None:

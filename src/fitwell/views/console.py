@@ -324,7 +324,7 @@ def runs_table(runs: Iterable[Run]) -> RenderableType:
         )
         table.add_row(
             Text(clean(run.name), overflow="fold"),
-            clean(run.info["state"]) + (", watched" if run.watched else ""),
+            run.state + (", watched" if run.watched else ""),
             verdict,
             _final_figure(run, result.get("metrics", {})),
             str(result.get("epochs") or "-"),

@@ -66,7 +66,7 @@ def number(value: float | None, digits: int = 4) -> str:
     """
     if value is None:
         return "-"
-    if abs(value) >= 1000:
+    if 1000 <= abs(value) < 1e9:
         return f"{value:,.0f}"
     text = f"{value:.{digits}g}"
     return "0" if text == "-0" else text

@@ -125,12 +125,16 @@ class Seen:
             "" if number == 0 else thread["name"]: Thread(thread["name"], thread, self._table(thread["name"]))
             for number, thread in enumerate(known)
         }
+        by_name: dict[str, Series] = {}
         for event in self.run.events:
+            step, epoch = event["step"], event["epoch"]
             for name, value in event["signals"].items():
-                match = _THREAD.fullmatch(name)
-                key, signal = (match[1], match[2]) if match else ("", name)
-                thread = found.setdefault(key, Thread(key or "training"))
-                _add(thread, signal, event, value)
+                if name not in by_name:
+                    by_name[name] = _series(found, name)
+                series = by_name[name]
+                series.steps.append(step)
+                series.epochs.append(epoch)
+                series.values.append(value)
         return list(found.values())
 
     def _table(self, thread: str) -> dict[str, Mapping[str, Any]]:
@@ -258,13 +262,14 @@ class Seen:
         return [name for name in names if name.startswith("loss/")]
 
 
-def _add(thread: Thread, signal: str, event: Mapping[str, Any], value: float | None) -> None:
+def _series(threads: dict[str, Thread], name: str) -> Series:
+    """Where the values of a signal belong: to a thread, and perhaps to a layer of it."""
+    of = _THREAD.fullmatch(name)
+    key, signal = (of[1], of[2]) if of else ("", name)
+    thread = threads.setdefault(key, Thread(key or "training"))
     match = _LAYER.fullmatch(signal)
     place = thread.layers.setdefault(match[1], {}) if match else thread.signals
-    series = place.setdefault(match[2] if match else signal, Series())
-    series.steps.append(event["step"])
-    series.epochs.append(event["epoch"])
-    series.values.append(value)
+    return place.setdefault(match[2] if match else signal, Series())
 
 
 def layers_in_order(thread: Thread, signals: Collection[str]) -> list[str]:
@@ -291,7 +296,8 @@ def _trained(thread: Thread) -> str:
     about = thread.about
     optimizers = " then ".join(dict.fromkeys(map(str, about.get("optimizers") or [])))
     by = f" by {optimizers}".replace("by by", "by") if optimizers else ""
-    return f"{thread.name}{by} ({about.get('parameters', 0):,} parameters, {counted(about.get('steps', 0), 'step')})"
+    size = counted(about.get("parameters", 0), "parameter")
+    return f"{thread.name}{by} ({size}, {counted(about.get('steps', 0), 'step')})"
 
 
 def _unit(epochs: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ FIRST = 5  # steps of a thread that are watched whatever they cost: what is deci
 HEAVY_EVERY = 8  # of the watched steps one is watched with everything
 FINEST = 200  # looks for each doubling or so of a long run: a look every 1/200 of the steps so far ...
 LONGEST = 2.0  # ... or after so many seconds
+OVERDRAFT = 0.05
 SMOOTHING = 0.3
 
 
@@ -37,6 +38,11 @@ class Budget:
         return self.share * self.elapsed - self.spent
 
     @property
+    def overdraft(self) -> float:
+        """Seconds over the budget until which an evaluation's answers are judged: little tells more for less."""
+        return max(OVERDRAFT, self.share * self.elapsed / 2)
+
+    @property
     def heavy_is_due(self) -> bool:
         """Whether the next look should measure everything."""
         return self.looks % HEAVY_EVERY == 0
@@ -48,6 +54,10 @@ class Budget:
         self.looks += 1
         self._last = time.perf_counter()
 
+    def allows(self, full: bool) -> bool:
+        """Whether there is budget for a look, with everything or without what is heavy."""
+        return self._costs.get(full, max(self._costs.values(), default=0.0)) <= self.free
+
     def allows_look(self, steps: int, steps_since: int) -> bool:
         """Whether it is time for the next look, and there is budget for it.
 
@@ -55,8 +65,7 @@ class Budget:
             steps: of the thread so far.
             steps_since: the last look.
         """
-        heavy = self.heavy_is_due
-        if self._costs.get(heavy, max(self._costs.values(), default=0.0)) > self.free:
+        if not self.allows(self.heavy_is_due):
             return False
         return steps_since * FINEST >= steps or time.perf_counter() - self._last > LONGEST
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+SUMMED = "_sum"
 NEAR = 64  # nodes of the graph that are searched for a loss: a sum of losses is a few nodes away
 Number = float | Tensor  # on another device than the CPU a value stays a tensor, so that nothing waits for it
 
@@ -33,30 +34,42 @@ class Seen:
     sequence: int | None = None  # of its node in the graph
     correct: Number = 0.0
     judged: Number = 0
+    summed: bool = False  # over its samples, not averaged
+
+    @property
+    def name(self) -> str:
+        """What it is called in a signal; a sum and a mean are different losses."""
+        return self.function + SUMMED * self.summed
 
 
 @dataclass
 class Totals:
     """Sums over a pass: of each loss function, of what was minimised, of right answers."""
 
-    sums: dict[str, tuple[Number, float]] = field(default_factory=dict)
+    sums: dict[str, tuple[Number, float, int]] = field(default_factory=dict)  # of values, of weights, samples
     correct: Number = 0.0
     judged: Number = 0
     samples: int = 0
 
-    def add(self, name: str, value: Number, weight: float) -> None:
+    def add(self, name: str, value: Number, weight: float, samples: int = 0) -> None:
         """Add a value to the mean of this name."""
-        total, weights = self.sums.get(name, (0.0, 0.0))
-        self.sums[name] = (total + value * weight, weights + weight)
+        total, weights, before = self.sums.get(name, (0.0, 0.0, 0))
+        self.sums[name] = (total + value * weight, weights + weight, before + samples)
 
     def count(self, seen: Seen) -> None:
         """Add a loss."""
-        self.add(seen.function, seen.value, seen.weight)
+        self.add(seen.name, seen.value, seen.weight, seen.samples)
         self.correct, self.judged = self.correct + seen.correct, self.judged + seen.judged
 
-    def means(self) -> dict[str, Number]:
-        """The mean of each name."""
-        return {name: total / weight for name, (total, weight) in self.sums.items() if weight}
+    def means(self, trained_on: str | None) -> dict[str, Number]:
+        """The mean of each name; of a loss that is summed here, but averaged where it is trained on, a sample's."""
+        found = {name: total / weight for name, (total, weight, _) in self.sums.items() if weight}
+        summed = f"{trained_on}{SUMMED}"
+        if trained_on and trained_on not in found and summed in found:
+            total, _, samples = self.sums[summed]
+            del found[summed]
+            found[trained_on] = total / max(samples, 1)
+        return found
 
 
 @dataclass(slots=True)
@@ -117,8 +130,9 @@ def seen_loss(function: str, value: Tensor, arguments: Mapping[str, Any]) -> See
     input = next(iter(arguments.values()))
     samples = int(input.shape[0]) if isinstance(input, Tensor) and input.dim() else 1
     node = value.grad_fn
-    weight = float(samples) if arguments.get("reduction", "mean") == "mean" else 1.0
-    return Seen(function, read(value), weight, samples, None if node is None else node._sequence_nr())
+    summed = arguments.get("reduction") == "sum"
+    sequence = None if node is None else node._sequence_nr()
+    return Seen(function, read(value), 1.0 if summed else float(samples), samples, sequence, summed=summed)
 
 
 def judge(seen: Seen, arguments: Mapping[str, Any]) -> None:

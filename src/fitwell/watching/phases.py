@@ -39,8 +39,10 @@ class Phases:
         self.window: list[Objective] = []
         self.unscaled: dict[int, Number] = {}
         self.held: dict[str, Totals] = {}
+        self.evaluations = 0  # that have ended
         self.thread: Thread | None = None
         self.passes = Passes()
+        self._known: dict[str, Thread] = {}
         self._open: dict[str, Thread] = {}  # with steps that are not recorded yet
         self._held_at = 0.0, 0  # epoch and step
         self._emitted, self._emitted_at = 0, 0.0
@@ -93,16 +95,19 @@ class Phases:
     def unwatched(self, thread: Thread) -> None:
         """Account for the steps of a thread since it was looked at: their losses were added up in it."""
         self.thread = thread
-        samples, total = thread.quick_samples, thread.quick_sum
-        thread.quick_samples, thread.quick_sum = 0, 0.0
-        if not samples:
-            return
-        self._open[thread.name] = thread
-        function = primary(thread)
-        for name in ("loss", function) if function and not thread.by_backward else ("loss", "objective"):
-            thread.totals.add(name, total / samples, samples)
-        if self.passes.stepped(thread, 0 if thread.by_backward else samples):
+        if self.passes.stepped(thread, self._fold(thread)):
             self._close_training()
+
+    def _fold(self, thread: Thread) -> int:
+        """Take what the steps between two looks added up into the totals; return how many samples they had."""
+        samples, weight, total = thread.quick_samples, thread.quick_weight, thread.quick_sum
+        thread.quick_samples, thread.quick_weight, thread.quick_sum = 0, 0.0, 0.0
+        if weight:
+            self._open[thread.name] = thread
+            function = primary(thread)
+            for name in ("loss", function) if function and not thread.by_backward else ("loss", "objective"):
+                thread.totals.add(name, total / weight, weight, samples)
+        return 0 if thread.by_backward else samples
 
     def stepped_by_hand(self, thread: Thread, found: Objective) -> None:
         """A step was taken with a gradient from a function, whose loss is all that is known."""
@@ -123,7 +128,7 @@ class Phases:
         if shared and self.thread is not None:
             found = self.thread.last
         thread.last, self.thread = found, thread
-        self._open[thread.name] = thread
+        self._open[thread.name] = self._known[thread.name] = thread
         totals = thread.totals
         for each in found:
             _count(totals, each)
@@ -161,6 +166,8 @@ class Phases:
     def _close_training(self, always: bool = False) -> None:
         if self.thread is None or not (always or self._may_emit()):
             return
+        for thread in self._known.values():
+            self.passes.count(self._fold(thread))
         threads, self._open = self._open, {}
         for thread in threads.values():
             totals, thread.totals = thread.totals, Totals()
@@ -171,6 +178,7 @@ class Phases:
         if self.thread is None or not self.held or not (always or self._may_emit()):
             return
         held, self.held = self.held, {}
+        self.evaluations += 1
         for part, totals in held.items():
             self.emit(self.thread, self._held_at, part, figures(totals, part, primary(self.thread)))
 
@@ -197,12 +205,13 @@ def _learn(thread: Thread, found: list[Objective], simple: bool) -> None:
     """How many losses a step of this thread has, for the steps between the looks."""
     parts = [len(each.parts) for each in found]
     thread.by_backward = any(count != 1 for count in parts)
+    thread.summed = any(seen.summed for each in found for seen in each.parts)
     thread.losses_a_step = len(found) if simple and all(each.value is not None for each in found) else 0
 
 
 def primary(thread: Thread) -> str | None:
     """The loss function that a thread is trained on; None if there are several, or one that is not torch's."""
-    functions = {seen.function for each in thread.last for seen in each.parts}
+    functions = {seen.name for each in thread.last for seen in each.parts}
     return functions.pop() if len(functions) == 1 else None
 
 
@@ -211,7 +220,7 @@ def figures(totals: Totals, part: str, function: str | None) -> dict[str, Number
 
     What is compared must be the same: held-out data has a ``loss`` if it was the loss function that is trained on.
     """
-    means = totals.means()
+    means = totals.means(function)
     result: dict[str, Number] = {}
     if "loss" in means:
         result[f"loss/{part}"] = means.pop("loss")
@@ -300,6 +309,10 @@ class Passes:
         if self.source != "tensor" or self.size is None or not samples_a_step:
             return math.inf
         return max(1.0, (self.size - self._samples) / samples_a_step)
+
+    def count(self, samples: int) -> None:
+        """So many samples were trained on."""
+        self._samples += samples
 
     def epoch(self, thread: Thread) -> float:
         """Passes that a thread has made, with the begun one."""

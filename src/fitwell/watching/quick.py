@@ -41,6 +41,7 @@ class Quick:
         thread_of: Callable[[torch.optim.Optimizer], Thread],
     ) -> None:
         self.on = False
+        self.alarm = False  # a loss was not finite
         self.countdown = 0  # steps until there is more to do
         self.seconds = 0.0  # that all this took
         self.losses: list[tuple[str, Number, int]] = []  # function, value, samples
@@ -60,6 +61,8 @@ class Quick:
                     losses.append((function, number, len(arguments[0])))
                 except (RuntimeError, TypeError, ValueError):  # not a scalar, or within a function transform
                     return
+                if type(number) is float and number - number != 0.0:  # not finite
+                    self.alarm, self.countdown = True, 1
                 if len(losses) > MOST:
                     del losses[: MOST // 2]
             else:
@@ -120,5 +123,7 @@ class Quick:
     def add(self, thread: Thread, losses: list[tuple[str, Number, int]]) -> None:
         """Add losses that were trained on to their thread."""
         for _, value, samples in losses:
-            thread.quick_sum += value * samples
+            weight = 1 if thread.summed else samples
+            thread.quick_sum += value * weight
+            thread.quick_weight += weight
             thread.quick_samples += samples

@@ -15,14 +15,14 @@ from fitwell.watching.by_hand import ByHand
 from fitwell.watching.hooks import arguments_of
 from fitwell.watching.losses import Seen, judge, read, seen_loss
 from fitwell.watching.moments import Backward, Batch, Call, LossCall, ModuleCall, Step
-from fitwell.watching.phases import source_of
+from fitwell.watching.phases import AGAIN, source_of
 from fitwell.watching.source import origin, user_frame, where
 from fitwell.watching.threads import Thread, optimized
 
 if TYPE_CHECKING:
     from fitwell.watching.watcher import Watcher
 
-FULL = 2
+EVALUATED = 4  # batches of an evaluation that are looked at
 
 
 class Receiver:
@@ -34,6 +34,8 @@ class Receiver:
         self._calls: list[ModuleCall] = []  # of modules that have not returned
         self._layer: ModuleCall | None = None  # the last call of a module without children
         self._asked = 0.0
+        self._evaluation = -1  # the last one that was looked at
+        self._evaluated_batches = 0
 
     def begin(self) -> None:
         """A look begins."""
@@ -47,7 +49,7 @@ class Receiver:
             return
         told = arguments_of(function, arguments)
         seen, target = seen_loss(function, value, told), told.get("target", told.get("targets"))
-        if watcher.level or watcher.budget.free > 0:
+        if watcher.level or watcher.budget.free > (0.0 if value.requires_grad else -watcher.budget.overdraft):
             judge(seen, told)
         if value.requires_grad:
             part = "train"
@@ -55,6 +57,7 @@ class Receiver:
         else:
             part = phases.looked(seen, target)
             watcher.quick.countdown = 1  # the next step resumes training
+            self._evaluated(part)
         if watcher.level and isinstance(arguments[0], Tensor):
             call = LossCall(function, value, arguments[0], target, told, part, where())
             watcher.tell("on_loss", call, part)
@@ -102,8 +105,18 @@ class Receiver:
         """``train`` or ``eval`` was called on a module by the program, not by the module that it is in."""
         caller = sys._getframe(3).f_code
         inner = caller.co_name == "train" and origin(caller.co_filename) == "torch"
-        if self.watcher.level and not inner:
+        if inner:
+            return
+        if not mode:
+            self._evaluated("")
+        if self.watcher.level:
             self.called("train" if mode else "eval", module)
+
+    def _evaluated(self, part: str) -> None:
+        """An evaluation begins or goes on: it is looked at, too."""
+        if part != AGAIN and self.watcher.phases.evaluations != self._evaluation:
+            self._evaluation, self._evaluated_batches = self.watcher.phases.evaluations, 0
+            self.watcher.look_at_evaluation()
 
     def scaled(self, result: Any, scaler: Any, outputs: Any) -> None:
         """A GradScaler scaled a loss: what is minimised is the loss before."""
@@ -125,11 +138,18 @@ class Receiver:
     def module_called(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """A module is called."""
         if not self._calls and not transformed():
-            if self.watcher.break_off():
+            if self.watcher.break_off() or self._seen_enough():
                 return
             self.watcher.models.called(module, user_frame())
             self._layer = None
         self._calls.append(ModuleCall(module, args, None, "", len(self._calls), None))
+
+    def _seen_enough(self) -> bool:
+        """Whether so many batches of this evaluation were looked at that the look may end."""
+        if torch.is_grad_enabled() or not self.watcher.looks_at_evaluation:
+            return False
+        self._evaluated_batches += 1
+        return self._evaluated_batches > EVALUATED and self.watcher.end_look()
 
     def module_returned(self, output: Any, module: nn.Module, args: Any, kwargs: Any) -> None:
         """A module returned. Calls that an exception ended are forgotten."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -77,12 +78,21 @@ class Session:
         if os.getpid() != self._pid or self._stopped:
             return
         self._stopped = True
-        with suppress(FitwellError):  # a full disk is no reason to disturb the program
-            if self.watcher is not None:
-                self.watcher.detach(failure)
-            told = {"error": f"{failure['type']}: {failure['message']}"} if failure else {}
-            self.run.update(state=_state(failure), finished=time.time(), result=self._result(), **told)
+        try:
+            self._conclude(failure)
+        except Exception as error:  # such as a full disk: no reason to disturb the program
+            told = {"error": f"the end could not be recorded: {error}"}
+            with suppress(FitwellError):
+                self.run.update(state="failed", finished=time.time(), **told)
         self._held.close()
+
+    def _conclude(self, failure: Mapping[str, Any] | None) -> None:
+        if self.watcher is not None:
+            self.watcher.detach(failure)
+        elif failure is not None and not (self.run.path / "facts.json").exists():
+            write_json(self.run.path / "facts.json", {"schema": 1, "failure": failure})
+        told = {"error": f"{failure['type']}: {failure['message']}"} if failure else {}
+        self.run.update(state=_state(failure), finished=time.time(), result=self._result(), **told)
 
     def _result(self) -> dict[str, Any]:
         run, threads = Run(self.run.path), self.watcher.threads.all if self.watcher else []
@@ -135,14 +145,22 @@ def _metrics(run: Run) -> dict[str, float]:
     found = {}
     for signal in run.signals():
         what, _, part = signal.partition("/")
-        if what in ("loss", "accuracy") and part not in ("batch", "optimized") and "/" not in part:
-            found[f"{part}/{what}"] = run.curve(signal)[-1][1]
+        curve = run.curve(signal)
+        if curve and what in ("loss", "accuracy") and part not in ("batch", "optimized") and "/" not in part:
+            found[f"{part}/{what}"] = curve[-1][1]
     return found
 
 
 def _verdict(run: Run) -> Verdict:
-    train, validation = ([value for _, value in run.curve(f"loss/{part}")] for part in ("train", "val"))
-    if not train or not validation:
-        return Verdict("too-short-to-tell", "no loss on validation data was seen")
-    best = min(range(len(validation)), key=validation.__getitem__) + 1
-    return judge(Evidence(train, validation, best))
+    """What the curves of the first thread say; they need validation data, unless they left the finite numbers."""
+    train, validation = (_values(run, f"loss/{part}") for part in ("train", "val"))
+    if validation and train or not all(map(math.isfinite, train)):
+        best = min(range(len(validation)), key=validation.__getitem__, default=-1) + 1
+        return judge(Evidence(train, validation, best))
+    return Verdict("too-short-to-tell", "no loss on validation data was seen")
+
+
+def _values(run: Run, signal: str) -> list[float]:
+    """All values of a signal, those that were not finite as NaN."""
+    found = [event["signals"][signal] for event in run.events if signal in event["signals"]]
+    return [math.nan if value is None else value for value in found]

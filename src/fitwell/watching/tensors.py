@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fitwell.watching.moments import Named, Step
 
-MOST = 65_536  # elements of a sample
+MOST = 32_768  # elements of a sample: up to so many torch uses one thread, and disturbs no other
 KEPT = 16_384  # elements of a parameter that are kept from one step to the next
 LATEST = 8  # threads for which tensors are kept
 
@@ -37,7 +37,7 @@ def measurable(tensor: Tensor | None) -> bool:
         tensor is not None
         and tensor.dtype in _SUMMED
         and tensor.layout in (torch.strided, torch.sparse_coo)
-        and tensor.device.type != "meta"
+        and not tensor.is_meta
         and type(tensor).__torch_dispatch__ in _PLAIN
     )
 
@@ -54,7 +54,7 @@ def gradients(step: Step) -> tuple[list[Named], list[Tensor]]:
 
 def dense(tensor: Tensor) -> Tensor:
     """The numbers of a tensor without a graph; of a sparse one those that are not zero, each place once."""
-    plain = tensor.detach()
+    plain = tensor.detach() if tensor.requires_grad else tensor
     return plain.coalesce().values() if plain.is_sparse else plain
 
 
@@ -64,7 +64,7 @@ def thinned(tensor: Tensor, most: int = MOST) -> Tensor:
     A tensor that is small enough is returned whole, in its own shape. k has no divisor in common with the
     number of elements: otherwise a sample might lie in a few columns. A complex number counts as two.
     """
-    plain = tensor.detach()
+    plain = tensor.detach() if tensor.requires_grad else tensor
     if plain.is_sparse:
         if plain.numel() > most and not plain.is_complex():
             return _spread(plain.coalesce(), _every(plain.numel(), most))
@@ -134,6 +134,8 @@ def norms(tensors: Sequence[Tensor], order: float = 2.0) -> Tensor:
 
 def sums(gradients: Sequence[Tensor | None], device: torch.device) -> Tensor:
     """The sum of the absolute values of each gradient, (T,): 0 without one, NaN if it can't be read."""
+    if all(gradient is None for gradient in gradients):
+        return torch.zeros(len(gradients), device=device)
     found = {place: dense(g) for place, g in enumerate(gradients) if g is not None and measurable(g)}
     sums_T = norms(list(found.values()), order=1).to(device)
     if len(found) == len(gradients):
@@ -145,8 +147,8 @@ def sums(gradients: Sequence[Tensor | None], device: torch.device) -> Tensor:
 
 
 def total(norms_T: Tensor) -> Tensor:
-    """The norm of all tensors together from the norm of each: a 0-d tensor."""
-    return norms_T.square().sum().sqrt()
+    """The norm of all tensors together from the norm of each, (..., T): the last axis is gone."""
+    return norms_T.square().sum(-1).sqrt_()
 
 
 def by_layer(layers: Sequence[str], norms_T: Tensor) -> tuple[tuple[str, ...], Tensor]:
@@ -154,13 +156,13 @@ def by_layer(layers: Sequence[str], norms_T: Tensor) -> tuple[tuple[str, ...], T
 
     Args:
         layers: the name of each tensor's layer.
-        norms_T: the norm of each tensor.
+        norms_T: the norm of each tensor, (..., T).
 
     Returns:
-        The names of the layers, in order, and their norms (L,).
+        The names of the layers, in order, and their norms (..., L).
     """
     names, places_T = _places(tuple(layers), norms_T.device)
-    squares_L = norms_T.new_zeros(len(names)).index_add_(0, places_T, norms_T.square())
+    squares_L = norms_T.new_zeros(*norms_T.shape[:-1], len(names)).index_add_(-1, places_T, norms_T.square())
     return names, squares_L.sqrt_()
 
 

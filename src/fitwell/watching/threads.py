@@ -38,7 +38,9 @@ class Thread:
     passes: int = 0
     losses_a_step: int = 0  # that are trained on, as the last look saw it; 0 if that is not so simple
     by_backward: bool = False  # count the values that ``backward`` starts from, not those of loss functions
+    summed: bool = False  # its loss is a sum over samples
     quick_sum: Number = 0.0
+    quick_weight: float = 0.0
     quick_samples: int = 0
     totals: Totals = field(default_factory=Totals)
     last: list[Objective] = field(default_factory=list)

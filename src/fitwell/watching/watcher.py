@@ -30,6 +30,8 @@ from fitwell.watching.threads import Thread, Threads
 LOG_LIMIT = 40 << 20  # bytes
 FACTS_SECONDS = 5.0  # between two savings of the facts, and at least ...
 FACTS_SHARE = 200  # ... so many times what the last one took
+FIRST_EVALUATIONS = 2  # that are looked at whatever it costs
+ALARMS = 3  # looks that losses which are not finite may ask for
 WHOLE_THREADS = 3  # threads whose first steps are watched whatever they cost
 DEBT = 0.1  # seconds over the budget at which a look is broken off
 OFF, LIGHT, FULL = 0, 1, 2
@@ -63,10 +65,12 @@ class Watcher:
         self.unseen: dict[str, str] = {}
         self.failure: Mapping[str, Any] | None = None
         self.level = OFF
+        self.evaluations, self.looks_at_evaluation = 0, False  # how many were looked at, and whether one is now
         self._inside = False
         self._owner, self._pid = threading.get_ident(), os.getpid()
         self._windows = 0  # that the look still lasts
         self._look_began = 0.0
+        self._alarms = 0
         self._facts_at, self._facts_took = time.perf_counter(), 0.0
         self._handles: list[Any] = []
         self._receiver = receiver = Receiver(self)
@@ -155,6 +159,18 @@ class Watcher:
         """End a look that costs too much; tell whether it was ended."""
         if self.budget.free > -DEBT or self.budget.looks < FIRST:
             return False
+        return self.end_look()
+
+    def look_at_evaluation(self) -> None:
+        """Look at an evaluation that begins: at the first ones, and at others if the budget allows."""
+        if self.evaluations < FIRST_EVALUATIONS or self.budget.allows(full=True):
+            self.evaluations += 1
+            if self.level != FULL:
+                self._look(FULL)
+            self.looks_at_evaluation = self.level != OFF
+
+    def end_look(self) -> bool:
+        """End a look before the step that it waits for."""
         self._look_away()
         return True
 
@@ -173,13 +189,18 @@ class Watcher:
         self._look_away()
         current = time.perf_counter() - thread.stepped  # what goes on now is not in the sum yet
         self.budget.looked(level == FULL, self.budget.spent - self._look_began + current)
-        if time.perf_counter() - self._facts_at > max(FACTS_SECONDS, FACTS_SHARE * self._facts_took):
+        since = time.perf_counter() - self._facts_at
+        if self.budget.looks == FIRST or since > max(FACTS_SECONDS, FACTS_SHARE * self._facts_took):
             self.save_facts()
 
     def plan(self, thread: Thread, seconds: float) -> None:
         """Decide when to look again; a step takes so many seconds."""
         self.budget.spent += self.quick.seconds
         self.quick.seconds = 0.0
+        if self.quick.alarm and self._alarms < ALARMS:
+            self._alarms += 1
+            self._look(FULL)
+            return
         first = thread.steps < FIRST and (thread.number < WHOLE_THREADS or self.budget.free > 0)
         if first or self.budget.allows_look(thread.steps, thread.steps - thread.looked):
             self._look(FULL if first or self.budget.heavy_is_due else LIGHT)
@@ -191,7 +212,7 @@ class Watcher:
         if torch.autograd._profiler_enabled():  # type: ignore[attr-defined]
             return  # somebody measures the program
         self.level = LIGHT if "modules" in self.unseen else level
-        self.quick.on = False
+        self.quick.on = self.quick.alarm = False
         _disarm(self._objectives)
         _arm(self._looking)
         if self.level == FULL:
@@ -204,7 +225,7 @@ class Watcher:
         self._look_began = self.budget.spent
 
     def _look_away(self) -> None:
-        self.level = OFF
+        self.level, self.looks_at_evaluation = OFF, False
         _disarm([*self._looking, *self._modules])
         self.quick.by_hand = None if self.threads.optimized else self._receiver.by_hand.thread
         self.quick.begin(bool(self.threads.all))  # before the first step everything is looked at

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS, SGD, Adam
 
+from fitwell.watching.moments import Backward, Named, Step
+from fitwell.watching.signals.carried_gradients import SIGNAL
+
 
 def _loss(model: nn.Module) -> Tensor:
     return nn.functional.mse_loss(model(torch.randn(4, 3)), torch.randn(4, 2))
@@ -125,3 +128,29 @@ def test_two_models_whose_gradients_flow_into_each_other(watched, clears: bool) 
     assert facts["maker"]["carried"] == 0
     assert facts["judge"]["carried"] == (0 if clears else facts["judge"]["looks"])
     assert facts["judge"]["looks"] == 4
+
+
+def test_what_the_program_changed_after_the_step_is_not_left_over(watched) -> None:
+    model = nn.Linear(3, 2)
+    optimizer = SGD(model.parameters(), 0.01)
+    with watched() as record:
+        for _ in range(5):
+            _loss(model).backward()
+            optimizer.step()
+            for parameter in model.parameters():
+                parameter.grad.mul_(0.5)
+    assert record.values("gradient/carried") == [0, 0, 0, 0]
+
+
+def test_steps_that_nobody_looked_at_between_two_others_are_no_evidence() -> None:
+    parameter = nn.Parameter(torch.ones(2))
+    parameter.grad = torch.ones(2)
+    carried = SIGNAL.start()
+    steps = [
+        Step("model", number, None, [Named("layer", "weight", parameter)], [parameter.grad], {}, False, None)
+        for number in (5, 6, 9)
+    ]
+    for step in steps:
+        carried.on_backward(Backward([], True, [], None))
+        carried.after_step(step)
+    assert [bool(step.signals) for step in steps] == [False, True, False]

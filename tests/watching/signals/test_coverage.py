@@ -128,18 +128,33 @@ def test_frozen_layers_and_the_last_one(watched) -> None:
     assert found["last_layer"] == "2"
 
 
+def test_new_inputs_are_told_apart_although_they_may_lie_in_the_same_place(watched) -> None:
+    model = _net()
+    optimizer = SGD(model.parameters(), 0.1)
+    with watched() as record:
+        for _ in range(5):
+            _step(model, optimizer, torch.randn(4, 3, requires_grad=True))
+    assert _facts(record)["not_in_optimizer"]["count"] == 5
+    assert _facts(record)["reached"] == 4 + 5
+
+
 class _Parts(nn.Module):
-    """Calls one layer, uses the weights of another one, never touches a third, which is in a container."""
+    """Calls a layer, uses the weights of another, cuts off a third, never touches the one in the container."""
 
     def __init__(self) -> None:
         super().__init__()
         self.called = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
         self.functional = nn.Linear(3, 2)
+        self.cut = nn.Linear(3, 2)
         self.container = nn.ModuleList([nn.Linear(3, 2), nn.ReLU()])
         self.scale = nn.Parameter(torch.ones(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.called(x) + nn.functional.linear(x, self.functional.weight) * self.scale
+        return (
+            self.called(x)
+            + self.cut(x).detach()
+            + nn.functional.linear(x, self.functional.weight) * self.scale
+        )
 
 
 def test_a_layer_that_never_ran(watched) -> None:

@@ -1,5 +1,7 @@
 """The angle between the gradients of successive steps."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,8 +14,7 @@ def _gradient(model: nn.Module) -> Tensor:
 
 
 def _cosines(gradients: list[Tensor]) -> list[float]:
-    pairs = zip(gradients, gradients[1:], strict=False)
-    return [float(torch.nn.functional.cosine_similarity(a, b, dim=0)) for a, b in pairs]
+    return [float(nn.functional.cosine_similarity(a, b, dim=0)) for a, b in pairwise(gradients)]
 
 
 def test_of_each_step_with_the_one_before(watched) -> None:
@@ -73,10 +74,22 @@ def test_half_precision_is_summed_up_in_single(watched) -> None:
     model = nn.Linear(200, 20).bfloat16()
     optimizer, gradients = SGD(model.parameters(), 0.1), []
     with watched() as record:
+        x, y = torch.randn(4, 200).bfloat16(), torch.randn(4, 20).bfloat16()
         for _ in range(5):
             optimizer.zero_grad()
-            x, y = torch.randn(4, 200).bfloat16(), torch.randn(4, 20).bfloat16()
             nn.functional.mse_loss(model(x), y).backward()
             gradients.append(_gradient(model))
             optimizer.step()
     assert record.values("gradient/cosine") == pytest.approx(_cosines(gradients), abs=1e-4)
+
+
+def test_a_large_gradient_does_not_count_less_than_a_small_one(watched) -> None:
+    large, small = nn.Parameter(torch.zeros(400, 400)), nn.Parameter(torch.zeros(100, 100))
+    optimizer = SGD([large, small], 0.0)
+    with watched() as record:
+        for number in range(5):
+            optimizer.zero_grad()
+            (large.sum() + (-1) ** number * 2 * small.sum()).backward()
+            optimizer.step()
+    expected = (400**2 - 4 * 100**2) / (400**2 + 4 * 100**2)
+    assert record.values("gradient/cosine") == pytest.approx([expected] * 4, rel=1e-3)

@@ -6,6 +6,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import ExponentialLR
 
+from fitwell.watching.moments import Step
+from fitwell.watching.signals.learning_rate import SIGNAL
+
 
 def _train(model: nn.Module, optimizer: Optimizer, steps: int, gamma: float = 1.0) -> list[float]:
     scheduler, rates = ExponentialLR(optimizer, gamma), []
@@ -69,3 +72,12 @@ def test_an_optimizer_without_a_rate(watched) -> None:
     assert record.values("lr") == []
     assert record.values("gradient/norm")
     assert record.facts["signals"]["learning_rate"]["model"]["first_group"] == {"lr": None}
+
+
+def test_what_is_recorded_stays_when_the_program_changes_its_tensor() -> None:
+    rate = torch.tensor(0.5)
+    optimizer = Adam([nn.Parameter(torch.ones(1))], rate)
+    step = Step("model", 1, optimizer, [], [], {}, False, None)
+    SIGNAL.start().after_step(step)
+    rate.zero_()
+    assert float(step.signals["lr"]) == 0.5

@@ -37,9 +37,9 @@ def test_in_all_and_by_layer(watched, dtype: torch.dtype) -> None:
         ratios = _train(model, model[2], Adam(model.parameters(), 0.01, weight_decay=0.1), 3)
     found = record.values("update/ratio")
     assert len(found) >= 5
-    assert found == pytest.approx([r for r, _ in ratios][: len(found)], rel=1e-4)
+    assert found == pytest.approx([r for r, _ in ratios][: len(found)], rel=1e-3)
     assert record.values("layer/2/update_ratio") == pytest.approx(
-        [r for _, r in ratios][: len(found)], rel=1e-4
+        [r for _, r in ratios][: len(found)], rel=1e-3
     )
 
 
@@ -87,7 +87,7 @@ def test_a_step_with_a_closure_is_measured_from_its_beginning(watched) -> None:
             expected.append(float((_flat(model) - before).norm() / before.norm()))
     found = record.values("update/ratio")
     assert len(found) >= 5
-    assert found == pytest.approx(expected[: len(found)], rel=1e-4)
+    assert found == pytest.approx(expected[: len(found)], rel=1e-3)
 
 
 def test_weights_that_are_not_finite_have_no_ratio(watched) -> None:

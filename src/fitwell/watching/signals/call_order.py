@@ -6,6 +6,7 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from torch import Tensor, nn
@@ -72,7 +73,8 @@ class _Thread:
             self.clips_early = bool(early)
         self.counts["clipped"] += bool(clips)
         # Seen from one step to the next both come first; at the first step only one of them does.
-        self._found("clip_before_backward" if self.clips_early else "clip_after_step", early)
+        self._found("clip_before_backward", early if self.clips_early else [])
+        self._found("clip_after_step", [] if self.clips_early else early)
         self._found("clip_before_unscale", [entry for i, entry in clips if first < i < unscaled])
 
     def _found(self, what: str, entries: list[_Entry]) -> None:
@@ -104,7 +106,7 @@ class _CallOrder:
         if step.thread not in self._threads and len(self._threads) >= MOST_THREADS:
             return
         thread = self._threads.setdefault(step.thread, _Thread())
-        calls = [entry for entry in self._calls if entry.number > thread.last]
+        calls = list(takewhile(lambda entry: entry.number > thread.last, reversed(self._calls)))[::-1]
         thread.last = self._number
         # A look may begin between the steps of two threads; only the first steps are then seen as a whole.
         if len(self._threads) == 1 or step.number <= FIRST:

@@ -11,7 +11,6 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from fitwell.watching.moments import Backward, Step
@@ -42,7 +41,7 @@ class _Counts:
     """Looks at a thread: all, and those at which gradients had been carried."""
 
     looks: int
-    carried: Tensor
+    carried: int | Tensor
     where: Where | None
 
 
@@ -56,7 +55,9 @@ class _CarriedGradients:
             if used.gone():
                 continue
             alive = [parameter() for parameter in used.parameters]
-            sums_T = sums([None if p is None else p.grad for p in alive], used.sums.device)
+            # Of a tensor that was computed torch would warn: it has no gradient to ask for.
+            left = [p.grad if p is not None and p.is_leaf else None for p in alive]
+            sums_T = sums(left, used.sums.device)
             if used.left is None:
                 used.left, used.where = sums_T == used.sums, backward.where
             used.left &= sums_T > 0
@@ -66,19 +67,19 @@ class _CarriedGradients:
             return
         used = self._used.get(step.thread)
         if used is not None and used.left is not None and used.step == step.number - 1:
-            share = used.left.sum() / (used.sums > 0).sum().clamp_min(1)
+            share = 0.0 if used.gone() else used.left.sum() / (used.sums > 0).sum().clamp_min(1)
             step.record("gradient/carried", share)
             self._count(step.thread, share > 0, used.where)
         parameters = [weakref.ref(each.tensor) for each in step.parameters]
         sums_T = sums(step.gradients, step.parameters[0].tensor.device)
         keep(self._used, step.thread, _Used(step.number, parameters, sums_T))
 
-    def _count(self, thread: str, carried: Tensor, where: Where | None) -> None:
+    def _count(self, thread: str, carried: bool | Tensor, where: Where | None) -> None:
         counts = self._counts.get(thread)
         if counts is not None:
             counts.looks, counts.carried = counts.looks + 1, counts.carried + carried
         elif len(self._counts) < MOST_THREADS:
-            self._counts[thread] = _Counts(1, carried.to(torch.int64), where)
+            self._counts[thread] = _Counts(1, 0 + carried, where)
 
     def facts(self) -> dict[str, Any]:
         return {

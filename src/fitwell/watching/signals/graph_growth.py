@@ -15,6 +15,7 @@ MOST_NODES = 5_000  # of a graph that are counted
 MOST_KEPT = 1_000  # losses that are followed
 MOST_OF_STEP = 20  # losses of one step that are followed
 WARM_UP = 5  # steps until what is needed every step has been allocated
+MEMORY_EVERY = 4  # looks: to read it takes longer than all the rest
 KEY = "fitwell"
 
 
@@ -91,8 +92,8 @@ class _GraphGrowth:
             step.record("graph/nodes", self._nodes)
             thread.nodes.add(step.number, self._nodes)
             self._nodes = 0
-        held = resident() if step.number > WARM_UP else None
-        if held is not None:
+        due = step.number > WARM_UP and thread.steps % MEMORY_EVERY == 0
+        if due and (held := resident()) is not None:
             thread.memory.add(step.number, held)
 
     def facts(self) -> dict[str, Any]:

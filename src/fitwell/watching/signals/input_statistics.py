@@ -1,6 +1,6 @@
 """The data that enters a model: mean, spread and range, in all and of each feature.
 
-Shapes: N rows of a sample (for images the pixels), F features (for images the channels).
+Shapes: N samples, F features (for images the channels).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from fitwell.watching.signal import Signal
 from fitwell.watching.signals.loss_inputs import along
 from fitwell.watching.tensors import thinned
 
+MOST = 16_384  # values of an input that are read
 MOST_FEATURES = 2_000
 LISTED = 200  # features that are told one by one
 MOST_MODELS = 20
@@ -28,65 +29,73 @@ WAITING = 50  # inputs that wait for their step
 
 @dataclass
 class _Moments:
-    """Of each feature (F,): finite values, their mean, squares around it, range, and values not finite."""
+    """Running moments of F features, around a value near their means: so squares lose no digits.
 
-    count: Tensor
-    mean: Tensor
-    squares: Tensor
-    low: Tensor
-    high: Tensor
-    bad: Tensor
+    Args:
+        around: (F,), the means of the first sample.
+        sums: (3, F): number of finite values, sums of their distances from ``around`` and of the squares.
+        lowest: (2, F): the lowest value, and the lowest of the opposites.
+        seen: values of each feature.
+    """
+
+    around: Tensor
+    sums: Tensor
+    lowest: Tensor
+    seen: int
 
     @classmethod
-    def of(cls, values_NF: Tensor) -> _Moments:
-        """Of a sample."""
-        finite = values_NF.isfinite()
-        bad = ~finite
-        count = finite.sum(0)
-        mean = values_NF.masked_fill(bad, 0.0).sum(0) / count.clamp(min=1)
-        squares = (values_NF - mean).masked_fill_(bad, 0.0).square_().sum(0)
-        low = values_NF.masked_fill(bad, math.inf).amin(0)
-        high = values_NF.masked_fill(bad, -math.inf).amax(0)
-        return cls(count, mean, squares, low, high, len(values_NF) - count)
+    def of(cls, values: Tensor, around: Tensor | None) -> _Moments:
+        """Of a sample (N, F, ...)."""
+        others = [axis for axis in range(values.dim()) if axis != 1]
+        shape = [-1] + [1] * (values.dim() - 2)
+        bad = ~values.isfinite()
+        seen = values.numel() // values.shape[1]
+        count = seen - bad.sum(others)
+        if around is None:
+            around = values.masked_fill(bad, 0.0).sum(others) / count.clamp(min=1)
+        apart = (values - around.view(shape)).masked_fill_(bad, 0.0)
+        low = values.masked_fill(bad, math.inf).amin(others)
+        high = values.masked_fill(bad, -math.inf).amax(others)
+        sums = torch.stack([count.to(apart.dtype), apart.sum(others), apart.square_().sum(others)])
+        return cls(around, sums, torch.stack([low, -high]), seen)
 
-    def with_(self, other: _Moments) -> _Moments:
-        """Of both samples together (Chan, Golub and LeVeque 1979)."""
-        count = self.count + other.count
-        apart, part = other.mean - self.mean, other.count / count.clamp(min=1)
-        return _Moments(
-            count,
-            self.mean + apart * part,
-            self.squares + other.squares + apart.square() * self.count * part,
-            torch.minimum(self.low, other.low),
-            torch.maximum(self.high, other.high),
-            self.bad + other.bad,
-        )
+    def add(self, other: _Moments) -> None:
+        """Count another sample, measured around the same values."""
+        self.sums = self.sums + other.sums
+        self.lowest = torch.minimum(self.lowest, other.lowest)
+        self.seen += other.seen
 
     def whole(self) -> Tensor:
         """Mean, standard deviation, lowest and highest of all features together, (4,)."""
-        count = self.count.sum().clamp(min=1)
-        mean = (self.mean * self.count).sum() / count
-        squares = (self.squares + (self.mean - mean).square() * self.count).sum()
-        return torch.stack([mean, (squares / count).sqrt(), self.low.amin(), self.high.amax()])
+        count, first, second = self.sums
+        total = count.sum().clamp(min=1)
+        mean = (self.around * count + first).sum() / total
+        moved = self.around - mean
+        squares = (second + moved * (2 * first + moved * count)).sum()
+        low, opposite = self.lowest.amin(1)
+        return torch.stack([mean, (squares / total).clamp(min=0).sqrt(), low, -opposite])
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
-        fields = [self.count, self.mean, self.squares, self.low, self.high, self.bad]
-        count, mean, squares, low, high, bad = torch.stack([each.cpu().double() for each in fields]).tolist()
-        spread = [math.sqrt(s / n) if n else math.nan for s, n in zip(squares, count, strict=True)]
+        count, first, second = self.sums.cpu().double()
+        low, high = (self.lowest.cpu().double() * torch.tensor([[1.0], [-1.0]])).tolist()
+        off = first / count.clamp(min=1)
+        mean = (self.around.cpu() + off).tolist()
+        spread = (second / count.clamp(min=1) - off.square()).clamp(min=0).sqrt().tolist()
+        counts = count.tolist()
+        bad = [feature for feature, finite in enumerate(counts) if finite < self.seen]
+        constant = [f for f, n in enumerate(counts) if n > 1 and low[f] == high[f]]
+        varied = [f for f, s in enumerate(spread) if s > 0 and low[f] < high[f]]
+        shift = [abs(m) / s if s else 0.0 for m, s in zip(mean, spread, strict=True)]
         each = {"mean": mean, "std": spread, "min": low, "max": high}
-        constant = [f for f in range(len(count)) if count[f] > 1 and low[f] == high[f]]
-        varied = [f for f in range(len(count)) if spread[f] > 0 and low[f] < high[f]]
         return {
-            "features": len(count),
-            "samples": int(max(count)),
-            "not_finite": {"count": int(sum(bad)), "features": [f for f, n in enumerate(bad) if n][:LISTED]},
+            "features": len(counts),
+            "samples": self.seen,
+            "not_finite": {"count": int(self.seen * len(counts) - sum(counts)), "features": bad[:LISTED]},
             "constant": {"count": len(constant), "first": constant[:LISTED]},
             "largest_std": _extreme(varied, spread, 1),
             "smallest_std": _extreme(varied, spread, -1),
-            "largest_shift": _extreme(
-                varied, [abs(m) / s if s else 0.0 for m, s in zip(mean, spread, strict=True)], 1
-            ),
+            "largest_shift": _extreme(varied, shift, 1),
             "each": {name: [_short(v) for v in values[:LISTED]] for name, values in each.items()},
         }
 
@@ -114,7 +123,8 @@ class _Input:
 class _InputStatistics:
     def __init__(self) -> None:
         self._waiting: list[tuple[int, _Input]] = []  # module and what entered it, since the last step
-        self._inputs: dict[tuple[str, str], _Input] = {}  # by thread and model
+        self._inputs: dict[str, tuple[str, _Input]] = {}  # by thread: its first model, and what enters that
+        self._around: dict[int, Tensor] = {}  # what each module's inputs are measured around
         self._bad: list[dict[str, Any]] = []
 
     def on_batch(self, batch: Batch) -> None:
@@ -132,9 +142,14 @@ class _InputStatistics:
             return
         if entered.layout != torch.strided or entered.is_quantized:
             return
-        values_NF, axis = _table(entered.detach())
+        values, axis = _sample(entered.detach())
+        around = self._around.get(id(call.module))
+        if around is not None and (around.shape[0], around.device) != (values.shape[1], values.device):
+            around = None
         dtype = str(entered.dtype).removeprefix("torch.")
-        found = _Input(list(entered.shape), dtype, axis, _Moments.of(values_NF))
+        found = _Input(list(entered.shape), dtype, axis, _Moments.of(values, around))
+        if len(self._around) < MOST_MODELS:
+            self._around.setdefault(id(call.module), found.moments.around)
         self._waiting.append((id(call.module), found))
 
     def after_step(self, step: Step) -> None:
@@ -142,46 +157,45 @@ class _InputStatistics:
         self._waiting = []
         if not own:
             return
-        first = own[0][0]  # what enters the others may come from it
-        for model, found in own:
-            if model == first:
-                self._merge((step.thread, model), found)
-        for name, value in zip(
-            ("mean", "std", "min", "max"), own[0][1].moments.whole().unbind(), strict=True
-        ):
+        model, first = own[0]  # what enters others may come from this one
+        values = first.moments.whole().unbind()
+        for name, value in zip(("mean", "std", "min", "max"), values, strict=True):
             step.record(f"input/{name}", value)
+        if step.thread not in self._inputs and len(self._inputs) < MOST_MODELS:
+            self._inputs[step.thread] = model, first
+            own = own[1:]
+        for _, found in own:
+            self._merge(step.thread, found)
 
     def facts(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"threads": {}, "not_finite_batches": self._bad}
-        for (thread, model), each in self._inputs.items():
-            found["threads"].setdefault(thread, each.plain(model))
-        return found if self._inputs or self._bad else {}
+        threads = {thread: found.plain(model) for thread, (model, found) in self._inputs.items()}
+        return {"threads": threads, "not_finite_batches": self._bad} if threads or self._bad else {}
 
-    def _merge(self, key: tuple[str, str], found: _Input) -> None:
-        known = self._inputs.get(key)
-        if known is None:
-            if len(self._inputs) < MOST_MODELS:
-                self._inputs[key] = found
-        elif (known.axis, len(known.moments.mean)) == (found.axis, len(found.moments.mean)):
-            known.moments, known.looks = known.moments.with_(found.moments), known.looks + 1
+    def _merge(self, thread: str, found: _Input) -> None:
+        _, known = self._inputs.get(thread, ("", None))
+        if known is not None and known.moments.around is found.moments.around:
+            known.moments.add(found.moments)
+            known.looks += 1
 
 
-def _table(tensor: Tensor) -> tuple[Tensor, int | None]:
-    """A sample of rows (N, F), and the axis of the features.
+def _sample(tensor: Tensor) -> tuple[Tensor, int | None]:
+    """Some of the values, with features along axis 1, and the axis that these were.
 
     A table (N, F) has its columns, images (N, F, H, W) and volumes their channels; else all is one feature.
     """
     if tensor.dim() not in (2, 4, 5) or tensor.shape[1] > MOST_FEATURES:
-        values_NF, axis = thinned(tensor).reshape(-1, 1), None
+        values, axis = thinned(tensor, MOST).reshape(-1, 1), None
     else:
-        values_NF, axis = along(tensor, 1).movedim(1, -1).reshape(-1, tensor.shape[1]), 1
-    return (values_NF if values_NF.dtype == torch.float64 else values_NF.float()), axis
+        values, axis = along(tensor, 1, MOST), 1
+    return (values if values.dtype == torch.float64 else values.float()), axis
 
 
 def _tensors(content: Any) -> Iterable[tuple[int | str, Tensor]]:
     """The tensors of a loader's batch, with their place in it."""
     if isinstance(content, Tensor):
         content = [content]
+    if not isinstance(content, (Mapping, tuple, list)):
+        return []
     entries = content.items() if isinstance(content, Mapping) else enumerate(content)
     return [
         (key if isinstance(key, int) else str(key), each) for key, each in entries if isinstance(each, Tensor)

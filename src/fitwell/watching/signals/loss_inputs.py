@@ -175,11 +175,11 @@ def _real(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
-def along(tensor: Tensor, axis: int) -> Tensor:
+def along(tensor: Tensor, axis: int, most: int = MOST) -> Tensor:
     """A sample of a tensor that is whole along one axis: every k-th place of the others, as a view."""
     others = [other for other in range(tensor.dim()) if other != axis]
     for done, other in enumerate(others):
-        surplus = tensor.numel() / MOST
+        surplus = tensor.numel() / most
         if surplus > 1:
             step = math.ceil(surplus ** (1 / (len(others) - done)))
             tensor = tensor[(slice(None),) * other + (slice(None, None, step),)]

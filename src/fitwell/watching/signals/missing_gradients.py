@@ -18,11 +18,11 @@ MOST_NAMES = 30
 
 @dataclass
 class _Always:
-    """Which parameters (T) were without gradient at every look at a thread, and which had one of zeros."""
+    """Which parameters were without gradient at every look at a thread, and which had one of zeros."""
 
     names: list[tuple[str, str]]  # of layer and parameter
-    missing: Tensor
-    zero: Tensor
+    missing: list[bool]
+    zero: Tensor  # (T,) of bool
     looks: int = 1
 
 
@@ -35,17 +35,19 @@ class _MissingGradients:
         held = [(each, gradient) for each, gradient in pairs if each.tensor.numel()]
         if not held:
             return
-        missing_T = torch.tensor([gradient is None for _, gradient in held])
-        sums_T = sums([gradient for _, gradient in held], held[0][0].tensor.device)
-        zero_T = (sums_T == 0) & ~missing_T.to(sums_T.device)
-        step.record("gradient/missing", missing_T.double().mean())
-        step.record("gradient/zero", zero_T.double().mean())
-        self._remember(step.thread, _Always([(each.layer, each.name) for each, _ in held], missing_T, zero_T))
+        device = held[0][0].tensor.device
+        missing = [gradient is None for _, gradient in held]
+        zero_T = sums([gradient for _, gradient in held], device) == 0
+        if any(missing):
+            zero_T &= ~torch.tensor(missing, device=device)
+        step.record("gradient/missing", sum(missing) / len(missing))
+        step.record("gradient/zero", zero_T.sum() / len(missing))
+        self._remember(step.thread, _Always([(each.layer, each.name) for each, _ in held], missing, zero_T))
 
     def _remember(self, thread: str, now: _Always) -> None:
         before = self._always.get(thread)
         if before is not None and before.names == now.names:
-            before.missing &= now.missing
+            before.missing = [a and b for a, b in zip(before.missing, now.missing, strict=True)]
             before.zero &= now.zero
             before.looks += 1
         elif before is not None or len(self._always) < MOST_THREADS:
@@ -60,12 +62,12 @@ def _plain(always: _Always) -> dict[str, Any]:
         "looks": always.looks,
         "parameters": len(always.names),
         "always_missing": _some(always.names, always.missing),
-        "always_zero": _some(always.names, always.zero),
+        "always_zero": _some(always.names, always.zero.tolist()),
     }
 
 
-def _some(names: list[tuple[str, str]], chosen_T: Tensor) -> dict[str, Any]:
-    found = [".".join(name) for name, chosen in zip(names, chosen_T.tolist(), strict=True) if chosen]
+def _some(names: list[tuple[str, str]], chosen: list[bool]) -> dict[str, Any]:
+    found = [".".join(name) for name, so in zip(names, chosen, strict=True) if so]
     return {"count": len(found), "names": found[:MOST_NAMES]}
 
 

@@ -61,7 +61,7 @@ class _Speed:
         used, stepping = list(self._used), self._stepping or now
         self._used.clear()
         self._stepping = 0.0
-        # What was measured after the step took time as well; from before the step the window is sure to hold all.
+        # Measuring after a step takes time as well: counted from before it, the window is sure to hold all.
         begin = stepping - (step.seconds or 0.0)
         if not step.seconds or self._evaluated > begin:
             return

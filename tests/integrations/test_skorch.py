@@ -1,9 +1,7 @@
 """What the callback records of a net, and that it is trained the same without it."""
 
 import importlib
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,21 +79,6 @@ def test_each_fit_of_a_search_is_a_run_and_one_that_failed_has_failed(tmp_path):
     net(Watch(tmp_path)).fit(X, Y)
     states = [run.state for run in list_runs(tmp_path)]
     assert sorted(states) == ["done", "done", "done", "failed", "failed"]
-
-
-def test_an_exception_that_ends_the_program_ends_the_run(tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from test_skorch import Watch, X, Y, net\n"
-        f"X[0] = float('nan')\nnet(Watch({str(tmp_path / 'runs')!r})).fit(X, Y)\n"
-    )
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
-    assert done.stderr.endswith("ValueError: a wall\n")
-    assert done.returncode == 1
-    (run,) = list_runs(tmp_path / "runs")
-    assert (run.state, run.info["error"]) == ("failed", "ValueError: a wall")
-    assert run.facts["failure"]["where"]["text"] == 'raise ValueError("a wall")'
 
 
 def test_without_the_library_it_is_told_how_to_get_it(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import signal
 import sys
@@ -11,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import sklearn.datasets
-import torch._dynamo  # torch imports it for the first optimizer; here once for all scripts
-
 from fitwell.run import Run, list_runs
 from fitwell.watching.launch import Program, launch
 from fitwell.watching.session import Session
+
+for slow in ("sklearn.datasets", "torch._dynamo"):  # torch imports it for the first optimizer
+    importlib.import_module(slow)  # here, once for all scripts
 
 
 @dataclass(frozen=True)

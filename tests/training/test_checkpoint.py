@@ -36,7 +36,7 @@ class StopAt(Silent):
     def __init__(self, step: int) -> None:
         self.at = step
 
-    def step(self, job: Job, loss: Tensor) -> None:
+    def step(self, job: Job) -> None:
         if job.step == self.at:
             raise KeyboardInterrupt
 

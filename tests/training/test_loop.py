@@ -41,7 +41,7 @@ class Watching(Silent):
     def __init__(self, look: Callable[[Job], Any] = lambda _job: None) -> None:
         self.look, self.seen, self.rows = look, [], []
 
-    def step(self, job: Job, loss: Tensor) -> None:
+    def step(self, job: Job) -> None:
         self.seen.append(self.look(job))
 
     def epoch(self, job: Job, row: dict[str, float]) -> None:

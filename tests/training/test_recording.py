@@ -102,11 +102,10 @@ def test_saving_takes_a_bounded_share_of_the_time(
 
     monkeypatch.setattr(checkpoint, "save", save)
     recorded, start = recorder(job, tmp_path), clock.now
-    loss = torch.zeros(())
     while clock.now < start + 10_000:
         clock.now += 0.05
         job.step += 1
-        recorded.step(job, loss)
+        recorded.step(job)
     assert saves
     assert (len(saves) - 1) * cost <= 0.02 * (clock.now - start)  # what one costs is known after the first
     gaps = [b - a for a, b in zip([start, *saves], saves, strict=False)]
@@ -123,7 +122,7 @@ def test_the_observer_is_shown_ten_steps_a_second(
     for _ in range(1000):
         clock.now += 0.002
         job.step += 1
-        recorded.step(job, torch.zeros(()))
+        recorded.step(job)
     assert len(shown.steps) == pytest.approx(1000 * 0.002 / TICK, abs=2)
     for _, total, rate in shown.steps[1:]:
         assert total == job.schedule.steps == 60

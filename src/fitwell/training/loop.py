@@ -19,8 +19,8 @@ from fitwell.training.job import Job
 class Recorder(Protocol):
     """What is told of each step and each epoch."""
 
-    def step(self, job: Job, loss: Tensor) -> None:
-        """After an optimizer step; ``loss`` is that of its last batch."""
+    def step(self, job: Job) -> None:
+        """After an optimizer step."""
 
     def epoch(self, job: Job, row: dict[str, float]) -> None:
         """After an epoch was measured."""
@@ -29,7 +29,7 @@ class Recorder(Protocol):
 class Silent:
     """Records nothing."""
 
-    def step(self, job: Job, loss: Tensor) -> None:
+    def step(self, job: Job) -> None:
         """Nothing."""
 
     def epoch(self, job: Job, row: dict[str, float]) -> None:
@@ -66,7 +66,7 @@ def train(job: Job, recorder: Recorder) -> None:
                 job.ema.update(model)
             job.step += 1
             job.position += 1
-            recorder.step(job, value)
+            recorder.step(job)
         recorder.epoch(job, end_epoch(job))
 
 

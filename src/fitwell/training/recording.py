@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from torch import Tensor
-
 from fitwell.errors import Preempted
 from fitwell.run import Run
 from fitwell.run.events import EventLog
@@ -56,7 +54,7 @@ class RunRecorder:
         """Time spent on the run, over all sittings."""
         return time.monotonic() - self.started
 
-    def step(self, job: Job, loss: Tensor) -> None:
+    def step(self, job: Job) -> None:
         """Save when it is time; stop when a signal came. The watcher records what a step was like."""
         now = time.monotonic()
         if now >= self.next_tick:

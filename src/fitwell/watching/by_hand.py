@@ -150,9 +150,8 @@ def leaves(roots: Sequence[Tensor]) -> Iterator[Tensor]:
         if node in seen:
             continue
         seen.add(node)
-        variable = getattr(node, "variable", None)
-        if variable is not None:
-            yield variable
+        if type(node).__name__ == "AccumulateGrad":
+            yield node.variable  # type: ignore[attr-defined]
         queue.extend(below for below, _ in node.next_functions if below is not None)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from fitwell.watching.probe import Probe
+
+if TYPE_CHECKING:
+    from fitwell.watching.receiver import Receiver
 
 Hook = Callable[..., None]
 Guard = Callable[[Hook], Hook]
@@ -24,49 +27,6 @@ LOSSES = (
     "multilabel_soft_margin_loss", "nll_loss", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
     "triplet_margin_loss",
 )  # fmt: skip
-
-
-class Receiver(Protocol):
-    """What is told of everything that happens. None of these may raise."""
-
-    def backward(self, tensors: Any, *arguments: Any) -> None:
-        """``backward`` begins."""
-
-    def backward_ended(self, result: Any, tensors: Any, *arguments: Any) -> None:
-        """``backward`` has run."""
-
-    def loader_begins(self, loader: Any) -> None:
-        """A DataLoader is iterated anew."""
-
-    def batch_asked(self, iterator: Any) -> None:
-        """A batch is asked for."""
-
-    def batch_given(self, batch: Any, iterator: Any) -> None:
-        """A batch is given."""
-
-    def mode_set(self, module: nn.Module, mode: bool = True) -> None:
-        """``train`` or ``eval`` was called."""
-
-    def scaled(self, result: Any, scaler: Any, outputs: Any) -> None:
-        """A GradScaler scaled a loss."""
-
-    def compiled(self, *arguments: Any) -> None:
-        """``torch.compile`` was called."""
-
-    def function_gradient_begins(self, function: Any, argnums: Any, has_aux: bool, args: Any, kwargs: Any) -> None:
-        """``torch.func.grad`` or ``grad_and_value`` begins."""
-
-    def function_gradient_ended(self, result: Any, *_: Any) -> None:
-        """``torch.func.grad`` or ``grad_and_value`` has computed a gradient."""
-
-    def module_called(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        """A module is called."""
-
-    def module_returned(self, output: Any, module: nn.Module, args: Any, kwargs: Any) -> None:
-        """A module returned."""
-
-    def called(self, what: str, on: Any, result: Any = None) -> None:
-        """Something in the order of a step was called."""
 
 
 def losses(hook_of: Callable[[str], Hook]) -> list[Probe]:
@@ -110,8 +70,8 @@ def backward(enter: Hook, leave: Hook | None) -> list[Probe]:
 
 def looking(receiver: Receiver, guard: Guard) -> list[Probe]:
     """Probes of ``backward`` and of the order of calls, armed for the steps that are looked at."""
-    from torch.optim import Optimizer, lr_scheduler
     from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+    from torch.optim import Optimizer, lr_scheduler
 
     def begins(what: str) -> Hook:
         return lambda on, *_: receiver.called(what, on)
@@ -129,6 +89,7 @@ def looking(receiver: Receiver, guard: Guard) -> list[Probe]:
             (torch.amp.GradScaler.unscale_, begins("unscale"), None),
             (lr_scheduler.LRScheduler.step, begins("scheduler"), None),
             (lr_scheduler.ReduceLROnPlateau.step, begins("scheduler"), None),
+            (lr_scheduler.CosineAnnealingWarmRestarts.step, begins("scheduler"), None),
         ],
         guard,
     )

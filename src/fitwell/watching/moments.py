@@ -35,7 +35,7 @@ class LossCall:
     function: str
     value: Tensor
     input: Tensor
-    target: Tensor
+    target: Any
     arguments: Mapping[str, Any]
     part: str
     where: Where | None
@@ -47,7 +47,7 @@ class ModuleCall:
 
     Args:
         module: which.
-        inputs: its positional arguments.
+        inputs: its arguments, those without a name first.
         output: what it returned.
         part: ``train``, or a name of a held-out part such as ``val``.
         depth: how many modules it was called within; 0 for a whole model.

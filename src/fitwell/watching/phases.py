@@ -216,7 +216,7 @@ def primary(thread: Thread) -> str | None:
 
 
 def figures(totals: Totals, part: str, function: str | None) -> dict[str, Number]:
-    """The signals of a pass: the loss, what was minimised, the accuracy, and each loss function if there are several.
+    """The signals of a pass: loss, what was minimised, accuracy, and each loss function if there are several.
 
     What is compared must be the same: held-out data has a ``loss`` if it was the loss function that is trained on.
     """

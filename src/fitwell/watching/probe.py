@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import __future__
 import ast
+import functools
 import inspect
 import linecache
+import operator
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
 MARK = "\0fitwell probe"  # stands for the probe in the source, and is exchanged for it in the compiled code
+PAUSED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+FUTURES = functools.reduce(
+    operator.or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+)
 
 
 class Probe:
@@ -25,12 +31,14 @@ class Probe:
     Args:
         function: any function written in Python whose source is at hand; of a decorated one the innermost.
         enter: is called with the function's arguments before anything else happens.
-        leave: is called with the result and the arguments when the function returns; what it returns is ignored.
+        leave: is called with the result and the arguments (as they are by then) when the function returns; what it
+            returns is ignored.
 
     What the hooks raise would reach the caller of the function: they must not raise.
 
     Raises:
-        OSError, TypeError, ValueError: the source of the function is not there, or it is a closure.
+        OSError, TypeError, ValueError: the source of the function is not there or is another one, or it is a
+            closure, a generator, or deletes an argument.
     """
 
     def __init__(
@@ -39,7 +47,7 @@ class Probe:
         self.function = _innermost(function)
         self.enter, self._leave = enter, leave
         self._plain = self.function.__code__
-        code = _compiled(self.function, enter is not None, leave is not None)
+        code = _compiled(self._plain, enter is not None, leave is not None)
         # The code holds what it calls, so that a frame that still runs can end after the probe is gone.
         self._probed = code.replace(co_consts=tuple(self if c == MARK else c for c in code.co_consts))
 
@@ -63,31 +71,53 @@ def _innermost(function: Callable[..., Any]) -> FunctionType:
         raise TypeError(f"{function!r} is not written in Python")
     if function.__code__.co_freevars:
         raise ValueError(f"{function.__qualname__} is a closure")
+    if function.__code__.co_flags & PAUSED:
+        raise ValueError(f"{function.__qualname__} does not run from its beginning to its end at once")
     return function
 
 
-def _compiled(function: FunctionType, enter: bool, leave: bool) -> CodeType:
-    code = function.__code__
-    first, last = code.co_firstlineno, max(_lines(code))
-    lines = linecache.getlines(code.co_filename)[first - 1 : last]
-    if not lines:
-        raise OSError(f"the source of {function.__qualname__} is not there")
-    # Empty lines put it where it was; inside a block it may keep its indentation, so that columns stay too.
-    block = "if True:\n" if lines[0][:1].isspace() else "\n" * (first > 1)
-    tree = ast.parse("\n" * (first - 2) + block + "".join(lines))
-    definition = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
-    definition.decorator_list, definition.returns, definition.args.defaults = [], None, []
-    definition.args.kw_defaults = [None] * len(definition.args.kwonlyargs)
+def _compiled(code: CodeType, enter: bool, leave: bool) -> CodeType:
+    tree = _tree(code)
+    definition = next((node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)), None)
+    if definition is None:
+        raise ValueError(f"{code.co_qualname} is not made by def")
     arguments = _arguments(definition.args)
     if leave:
+        if any(_deletes(node, arguments) for node in ast.walk(definition)):
+            raise ValueError(f"{code.co_qualname} deletes an argument, so that it can't be told at the end")
         _Returns(arguments).edit(definition)
     if enter:
         call = ast.Expr(_call("enter", [], arguments))
         definition.body.insert(0, _located(call, definition.body[0]))
-    flags = code.co_flags & _FUTURES
-    module: CodeType = compile(tree, code.co_filename, "exec", dont_inherit=True, flags=flags)
-    found = next(c for c in module.co_consts if isinstance(c, CodeType) and c.co_name == code.co_name)
-    return found.replace(co_qualname=code.co_qualname)
+    probed = _found(tree, code)
+    names = [set(each.co_names) - {"enter", "leave"} for each in (probed, code)]
+    if probed.co_varnames != code.co_varnames or names[0] != names[1]:
+        raise ValueError(f"{code.co_filename} is not what {code.co_qualname} was made from")
+    return probed.replace(co_qualname=code.co_qualname)
+
+
+def _tree(code: CodeType) -> ast.Module:
+    """The definition of a function, on the lines and in the columns where it stands, in a class if it is a method."""
+    first, last = code.co_firstlineno, max(_lines(code))
+    lines = linecache.getlines(code.co_filename)[first - 1 : last]
+    if not lines:
+        raise OSError(f"the source of {code.co_qualname} is not there")
+    owner = code.co_qualname.rpartition(".")[0].rpartition(".")[2]
+    block = f"class {owner}:\n" if owner.isidentifier() else "if True:\n"
+    indented = lines[0][:1].isspace()
+    above = "\n" * (first - 2) + block if indented else "\n" * (first - 1)
+    return ast.parse(above + "".join(lines))
+
+
+def _found(tree: ast.Module, like: CodeType) -> CodeType:
+    """The code of the function in a tree."""
+    flags = like.co_flags & FUTURES
+    codes: list[CodeType] = [compile(tree, like.co_filename, "exec", dont_inherit=True, flags=flags)]
+    for code in codes:
+        if code.co_name == like.co_name and code.co_firstlineno == like.co_firstlineno:
+            return code
+        codes.extend(part for part in code.co_consts if isinstance(part, CodeType))
+    raise ValueError(f"{like.co_filename} is not what {like.co_qualname} was made from")
 
 
 def _lines(code: CodeType) -> Iterator[int]:
@@ -101,11 +131,6 @@ def _lines(code: CodeType) -> Iterator[int]:
             yield from _lines(part)
 
 
-_FUTURES = 0
-for _feature in __future__.all_feature_names:
-    _FUTURES |= getattr(__future__, _feature).compiler_flag
-
-
 def _arguments(arguments: ast.arguments) -> list[str]:
     every = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
     return [argument.arg for argument in every if argument is not None]
@@ -114,6 +139,12 @@ def _arguments(arguments: ast.arguments) -> list[str]:
 def _call(method: str, first: list[ast.expr], arguments: list[str]) -> ast.Call:
     names: list[ast.expr] = [ast.Name(argument, ast.Load()) for argument in arguments]
     return ast.Call(ast.Attribute(ast.Constant(MARK), method, ast.Load()), first + names, [])
+
+
+def _deletes(node: ast.AST, names: list[str]) -> bool:
+    if isinstance(node, ast.ExceptHandler):
+        return node.name in names  # Python deletes it at the end of the block
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del) and node.id in names
 
 
 def _located(node: Any, where: ast.AST) -> Any:
@@ -134,17 +165,21 @@ class _Returns(ast.NodeTransformer):
         end = ast.Return(_call("leave", [ast.Constant(None)], self.arguments))
         definition.body.append(_located(end, definition.body[-1]))
 
-    def visit_Return(self, node: ast.Return) -> ast.Return:  # noqa: N802 - the name is ast's
+    def visit_Return(self, node: ast.Return) -> ast.Return:
         """``return x`` becomes ``return probe.leave(x, *arguments)``."""
         call = _located(_call("leave", [], self.arguments), node)
         call.args.insert(0, node.value or _located(ast.Constant(None), node))
         result: ast.Return = ast.copy_location(ast.Return(call), node)
         return result
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         """Not this function's returns."""
         return node
 
-    def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:  # noqa: N802
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:  # noqa: N802
+        """Not this function's returns."""
+        return node
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
         """Not this function's returns."""
         return node

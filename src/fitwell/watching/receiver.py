@@ -71,7 +71,7 @@ class Receiver:
         self.watcher.tell("on_backward", self._backward(roots, first))
         self.called("backward", None)
 
-    def backward_ended(self, result: Any, tensors: Any, *_: Any) -> None:
+    def backward_ended(self, _result: None, tensors: Any, *_: Any) -> None:
         """``backward`` has run."""
         moment = self._backward(_tensors(tensors), len(self.watcher.phases.window) == 1)
         self.watcher.tell("after_backward", moment)
@@ -88,7 +88,7 @@ class Receiver:
         batches = len(loader.batch_sampler) if counted else None
         self.watcher.phases.loader_begins(source_of(loader.dataset, loader._index_sampler), batches)
 
-    def batch_asked(self, iterator: Any) -> None:
+    def batch_asked(self, _iterator: Any) -> None:
         """A batch is asked for."""
         self.watcher.phases.passes.asked()
         self._asked = time.perf_counter()
@@ -118,7 +118,7 @@ class Receiver:
             self._evaluation, self._evaluated_batches = self.watcher.phases.evaluations, 0
             self.watcher.look_at_evaluation()
 
-    def scaled(self, result: Any, scaler: Any, outputs: Any) -> None:
+    def scaled(self, result: Any, _scaler: Any, outputs: Any) -> None:
         """A GradScaler scaled a loss: what is minimised is the loss before."""
         if isinstance(result, Tensor) and result.grad_fn is not None and isinstance(outputs, Tensor):
             self.watcher.phases.unscaled[result.grad_fn._sequence_nr()] = read(outputs)
@@ -127,7 +127,7 @@ class Receiver:
         """``torch.compile`` was called: to look at modules would break its graphs."""
         self.watcher.give_up_modules("torch.compile is used: what happens within the model is not seen")
 
-    def function_gradient_begins(self, function: Any, argnums: Any, has_aux: bool, args: Any, kwargs: Any) -> None:
+    def function_gradient_begins(self, _function: Any, argnums: Any, _has_aux: bool, args: Any, _kwargs: Any) -> None:
         """``torch.func.grad`` or ``grad_and_value`` begins."""
         self.by_hand.function_begins(argnums, args)
 
@@ -142,7 +142,8 @@ class Receiver:
                 return
             self.watcher.models.called(module, user_frame())
             self._layer = None
-        self._calls.append(ModuleCall(module, args, None, "", len(self._calls), None))
+        inputs = (*args, *kwargs.values()) if kwargs else args
+        self._calls.append(ModuleCall(module, inputs, None, "", len(self._calls), None))
 
     def _seen_enough(self) -> bool:
         """Whether so many batches of this evaluation were looked at that the look may end."""
@@ -151,7 +152,7 @@ class Receiver:
         self._evaluated_batches += 1
         return self._evaluated_batches > EVALUATED and self.watcher.end_look()
 
-    def module_returned(self, output: Any, module: nn.Module, args: Any, kwargs: Any) -> None:
+    def module_returned(self, output: Any, module: nn.Module, _args: Any, _kwargs: Any) -> None:
         """A module returned. Calls that an exception ended are forgotten."""
         if not any(call.module is module for call in self._calls):
             return

@@ -154,7 +154,7 @@ def _metrics(run: Run) -> dict[str, float]:
 def _verdict(run: Run) -> Verdict:
     """What the curves of the first thread say; they need validation data, unless they left the finite numbers."""
     train, validation = (_values(run, f"loss/{part}") for part in ("train", "val"))
-    if validation and train or not all(map(math.isfinite, train)):
+    if (train and validation) or not all(map(math.isfinite, train)):
         best = min(range(len(validation)), key=validation.__getitem__, default=-1) + 1
         return judge(Evidence(train, validation, best))
     return Verdict("too-short-to-tell", "no loss on validation data was seen")

@@ -69,6 +69,8 @@ class Watcher:
         self._inside = False
         self._owner, self._pid = threading.get_ident(), os.getpid()
         self._windows = 0  # that the look still lasts
+        self._span = 1  # steps until each thread has stepped
+        self._second = False  # whether the step before was looked at, too
         self._look_began = 0.0
         self._alarms = 0
         self._facts_at, self._facts_took = time.perf_counter(), 0.0
@@ -185,10 +187,13 @@ class Watcher:
         self._windows -= 1
         if self._windows > 0:
             return
-        level = self.level
+        if self.level == FULL and thread.steps > FIRST:
+            self._go_on_lightly()
+            return
+        full = self.level == FULL or self._second
         self._look_away()
         current = time.perf_counter() - thread.stepped  # what goes on now is not in the sum yet
-        self.budget.looked(level == FULL, self.budget.spent - self._look_began + current)
+        self.budget.looked(full, self.budget.spent - self._look_began + current)
         since = time.perf_counter() - self._facts_at
         if self.budget.looks == FIRST or since > max(FACTS_SECONDS, FACTS_SHARE * self._facts_took):
             self.save_facts()
@@ -221,11 +226,16 @@ class Watcher:
         active = [thread for thread in self.threads.all if thread.steps > thread.armed]
         for thread in active:
             thread.armed = thread.steps
-        self._windows = max(1, len(active))
+        self._windows = self._span = max(1, len(active))
         self._look_began = self.budget.spent
 
+    def _go_on_lightly(self) -> None:
+        """Look at the next step, too: some of what is measured compares two in a row."""
+        self.level, self._second, self._windows = LIGHT, True, self._span
+        _disarm(self._modules)
+
     def _look_away(self) -> None:
-        self.level, self.looks_at_evaluation = OFF, False
+        self.level, self.looks_at_evaluation, self._second = OFF, False, False
         _disarm([*self._looking, *self._modules])
         self.quick.by_hand = None if self.threads.optimized else self._receiver.by_hand.thread
         self.quick.begin(bool(self.threads.all))  # before the first step everything is looked at
@@ -251,28 +261,29 @@ class Watcher:
     def save_facts(self) -> None:
         """Write what is known beyond the numbers of steps to facts.json."""
         begin = time.perf_counter()
-        write_json(self.folder / "facts.json", self.facts())
+        write_json(self.folder / "facts.json", facts(self))
         self._facts_at = time.perf_counter()
         self._facts_took = self._facts_at - begin
 
-    def facts(self) -> dict[str, Any]:
-        """What is known beyond the numbers of steps, as JSON."""
-        passes, dropped = self.phases.passes, self.details.dropped
-        return {
-            "schema": 1,
-            "models": [{"name": name, "class": kind} for name, kind in self.models.order],
-            "threads": [thread.about() for thread in self.threads.all],
-            "epochs": {"known_by": passes.source, "size": passes.size},
-            "unseen": self.unseen | {f"signal {name}": why for name, why in dropped.items()},
-            "overhead": {
-                "budget": self.budget.share,
-                "spent": self.budget.spent / max(self.budget.elapsed, 1e-9),
-                "looks": self.budget.looks,
-                "signals": {name: seconds for name, seconds in self.details.seconds.items() if seconds},
-            },
-            "signals": self.details.facts(),
-            "failure": self.failure,
-        }
+
+def facts(watcher: Watcher) -> dict[str, Any]:
+    """What is known beyond the numbers of steps, as JSON."""
+    passes, details, budget = watcher.phases.passes, watcher.details, watcher.budget
+    return {
+        "schema": 1,
+        "models": [{"name": name, "class": kind} for name, kind in watcher.models.order],
+        "threads": [thread.about() for thread in watcher.threads.all],
+        "epochs": {"known_by": passes.source, "size": passes.size},
+        "unseen": watcher.unseen | {f"signal {name}": why for name, why in details.dropped.items()},
+        "overhead": {
+            "budget": budget.share,
+            "spent": budget.spent / max(budget.elapsed, 1e-9),
+            "looks": budget.looks,
+            "signals": {name: seconds for name, seconds in details.seconds.items() if seconds},
+        },
+        "signals": details.facts(),
+        "failure": watcher.failure,
+    }
 
 
 def _arm(probes: Sequence[Probe]) -> None:

@@ -139,7 +139,7 @@ def test_new_inputs_are_told_apart_although_they_may_lie_in_the_same_place(watch
 
 
 class _Parts(nn.Module):
-    """Calls a layer, uses the weights of another, cuts off a third, never touches the one in the container."""
+    """Calls a layer, uses the weights of another, cuts off a third, never touches the one in a container."""
 
     def __init__(self) -> None:
         super().__init__()

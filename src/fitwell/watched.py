@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from fitwell.errors import FitwellError
 from fitwell.run import Run
 from fitwell.watching.session import BUDGET, Session, watching
 
@@ -42,7 +42,7 @@ def watch(title: str = "", *, runs: str | Path | None = None, budget: float = BU
             yield run
     finally:
         if run is not None:
-            show_summary(Run(run.path))
+            show_summary(run.path, sys.stderr)
 
 
 def program_to_watch(
@@ -65,37 +65,47 @@ def program_to_watch(
     from fitwell.watching.launch import launch
 
     program.check()
-    if os.environ.get("RANK", "0") != "0":
+    if os.environ.get("RANK", "0") not in ("", "0"):
         return partial(launch, program, None, lambda: None)
     session = Session(program.title, {"argv": [program.name, *program.arguments]}, runs, budget)
 
+    target = None if json_file is None else json_file.absolute()  # the program may go to another folder
+    stdout, stderr = sys.stdout, sys.stderr  # it may exchange, close and redirect them
+
     def end() -> None:
-        run = Run(session.run.path)
-        if json_file is not None:
-            _write_result(run, json_file)
-        show_summary(run)
+        with suppress(Exception):
+            stdout.flush()  # the summary comes after everything the program wrote
+        if target is not None:
+            _write_result(session.run.path, target, stderr)
+        show_summary(session.run.path, stderr)
 
-    return partial(launch, program, session, end)
+    return partial(launch, program, session, end, partial(show_summary, session.run.path, StringIO()))
 
 
-def _write_result(run: Run, path: Path) -> None:
+def _write_result(folder: Path, path: Path, stderr: TextIO) -> None:
     from fitwell.run.files import write_json
 
-    facts = run.facts
-    extra = {name: facts.get(name, {}) for name in ("unseen", "overhead", "failure")}
     try:
+        run = Run(folder)
+        extra = {name: run.facts.get(name, {}) for name in ("unseen", "overhead", "failure")}
         write_json(path, run.result | {"state": run.state} | extra)
-    except FitwellError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+    except Exception as error:  # the program has ended, and how it ended must stay as it is
+        _say(str(error), stderr)
 
 
-def show_summary(run: Run) -> None:
-    """Write what was seen to stderr, where it does not mix with the program's own output."""
+def show_summary(folder: Path, stderr: TextIO | None) -> None:
+    """Write what was seen in a run to stderr, where it does not mix with the program's own output."""
+    if stderr is None:
+        return
     try:
         from fitwell.views.console import make_console, put
         from fitwell.views.watched import summary
 
-        put(make_console(sys.stderr), *summary(run))
-    except Exception as error:  # the program has ended, and how it ended must stay as it is
-        with suppress(OSError, ValueError):  # it closed its stderr
-            print(f"fitwell: the summary of {run.path} failed: {error!r}", file=sys.stderr)  # noqa: T201
+        put(make_console(stderr), *summary(Run(folder)))
+    except Exception as error:
+        _say(f"fitwell: the summary of {folder} failed: {error!r}", stderr)
+
+
+def _say(text: str, stderr: TextIO) -> None:
+    with suppress(Exception):  # the program closed it
+        print(text, file=stderr)

@@ -142,8 +142,8 @@ def test_nothing_is_found_without_a_graph() -> None:
 def test_rows_are_few_and_differ_from_turn_to_turn() -> None:
     values = torch.arange(64 * 28 * 28 * 32.0).view(64, 28, 28, 32)
     first, second = rows(values), rows(values, 1)
-    assert first.numel() <= 65_536
-    assert first.numel() > 30_000
+    assert first.numel() <= 32_768
+    assert first.numel() > 16_000
     assert not set(first[:, 0].tolist()) & set(second[:, 0].tolist())
     assert torch.equal(rows(values[:1, :5]), values[:1, :5].reshape(-1, 32))
 

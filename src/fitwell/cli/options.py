@@ -15,6 +15,7 @@ import typer
 from fitwell.errors import PlanError
 from fitwell.plan import Plan
 
+
 def with_plan_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that takes ``plan`` an argument DATA and an option for each setting instead.
 

@@ -14,14 +14,13 @@ from fitwell.errors import PlanError
 
 def command(
     program: Annotated[
-        list[str], typer.Argument(help="A script and its arguments.", metavar="SCRIPT [ARGS]...", show_default=False)
+        list[str],
+        typer.Argument(help="A script and its arguments.", metavar="SCRIPT [ARGS]...", show_default=False),
     ],
     module: Annotated[
         bool, typer.Option("-m", help="SCRIPT is the name of a module, as in `python -m`.")
     ] = False,
-    budget: Annotated[
-        str, typer.Option(help="The share of the wall time that watching may take.")
-    ] = "3%",
+    budget: Annotated[str, typer.Option(help="The share of the wall time that watching may take.")] = "3%",
     runs: RunsOption = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the result to this file as JSON.", metavar="FILE")

@@ -3,40 +3,76 @@
 from __future__ import annotations
 
 import ast
+import linecache
+import re
 import sys
 import textwrap
-import linecache
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from types import FrameType, TracebackType
 from typing import Any
 
-from fitwell.watching.source import origin, place
+from fitwell.watching.source import Where, attributes, origin, place, variables
 
 MOST_OPERANDS = 12
+LONGEST_MESSAGE = 10_000  # letters
+# DataLoader tells of an exception in one of its workers in the message of another one of the same type.
+_IN_WORKER = re.compile(r'^  File "(.+)", line (\d+), in (\S+)\n    (.*)', re.MULTILINE)
+
+
+def failure_of(error: BaseException) -> dict[str, Any] | None:
+    """What ``explain`` says of what ended a program; None if it ended well, such as by ``sys.exit(0)``."""
+    if isinstance(error, SystemExit) and error.code in (None, 0):
+        return None
+    return explain(error)
 
 
 def explain(error: BaseException) -> dict[str, Any]:
     """As JSON: type, message, where (the innermost line of the program itself), operands.
 
-    Operands are the tensors and modules that are named in that line, and in the lines of torch that it led to:
+    Operands are the tensors and modules that are named in that line, and in the lines of libraries that it led to:
     name, shape, dtype, device; of a module its class and the shapes of its own parameters.
     """
-    entries = [entry for entry in _entries(error.__traceback__) if origin(entry[0].f_code.co_filename) != "fitwell"]
-    own = [i for i, (frame, _, _) in enumerate(entries) if origin(frame.f_code.co_filename) == "program"]
-    first = own[-1] if own else max(0, len(entries) - 1)
-    result: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
-    if isinstance(error, SyntaxError) and error.filename:
-        return result | {"where": _of_syntax(error), "operands": []}
+    message = _message(error)
+    result: dict[str, Any] = {"type": type(error).__name__, "message": message, "where": None, "operands": []}
+    try:
+        return result | _cause(error, message)
+    except Exception:  # whatever it is, the program must end as it would without us
+        return result
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:LONGEST_MESSAGE]
+    except Exception:
+        return "<exception str() failed>"  # as Python has it
+
+
+def _cause(error: BaseException, message: str) -> dict[str, Any]:
+    """Where it happened, and the operands."""
+    if isinstance(error, SyntaxError) and error.filename and origin(error.filename) == "program":
+        text = (error.text or "").strip()
+        return {"where": Where(error.filename, error.lineno or 0, "<module>", text).plain()}
+    entries = [
+        entry for entry in _entries(error.__traceback__) if origin(entry[0].f_code.co_filename) != "fitwell"
+    ]
     if not entries:
-        return result | {"where": None, "operands": []}
+        return {}
+    own = [i for i, (frame, _, _) in enumerate(entries) if origin(frame.f_code.co_filename) == "program"]
+    first = own[-1] if own else len(entries) - 1
     frame, line, _ = entries[first]
-    return result | {"where": place(frame.f_code, line).plain(), "operands": _operands(entries[first:])}
+    where = _in_worker(message) or place(frame.f_code, line)
+    return {"where": where.plain(), "operands": _operands(entries[first:])}
 
 
-def _of_syntax(error: SyntaxError) -> dict[str, Any]:
-    text = (error.text or "").strip()
-    return {"file": error.filename, "line": error.lineno or 0, "function": "<module>", "text": text}
+def _in_worker(message: str) -> Where | None:
+    """The line of the program in the traceback of a DataLoader's worker, if the message holds one."""
+    _, worker, trace = message.partition("\nOriginal Traceback (most recent call last):\n")
+    found = [entry for entry in _IN_WORKER.findall(trace) if origin(entry[0]) == "program"]
+    if not worker or not found:
+        return None
+    file, line, function, text = found[-1]
+    return Where(file, int(line), function, text)
 
 
 Entry = tuple[FrameType, int, int]
@@ -65,9 +101,10 @@ def _named(entry: Entry) -> Iterator[tuple[str, Any]]:
         tree = ast.parse(textwrap.dedent(_expression(frame, line, instruction)))
     except (SyntaxError, ValueError):
         return
+    scope = {**frame.f_globals, **variables(frame)}
     for node in ast.walk(tree):
         if isinstance(node, (ast.Name, ast.Attribute)):
-            value = _value(node, frame)
+            value = _value(node, scope)
             if value is not None:
                 yield ast.unparse(node), value
 
@@ -85,26 +122,36 @@ def _expression(frame: FrameType, line: int, instruction: int) -> str:
     return b"".join(lines).decode(errors="replace")
 
 
-def _value(node: ast.expr, frame: FrameType) -> Any:
-    """The value of ``a`` or ``a.b.c``, found without calling anything of the program; None if there is none."""
+def _value(node: ast.expr, scope: Mapping[str, Any]) -> Any:
+    """The value of ``a`` or ``a.b.c``, found without running anything of the program; None if there is none."""
     if isinstance(node, ast.Name):
-        return frame.f_locals.get(node.id, frame.f_globals.get(node.id))
+        return scope.get(node.id)
     if not isinstance(node, ast.Attribute):
         return None
-    own = getattr(_value(node.value, frame), "__dict__", {})
-    for scope in (own, *(own.get(name, {}) for name in ("_parameters", "_buffers", "_modules"))):
-        if isinstance(scope, dict) and node.attr in scope:
-            return scope[node.attr]
+    own = attributes(_value(node.value, scope))
+    for names in (own, *(own.get(name) for name in ("_parameters", "_buffers", "_modules"))):
+        if isinstance(names, Mapping) and node.attr in names:
+            return names[node.attr]
     return None
 
 
 def _described(value: Any) -> dict[str, Any] | None:
-    torch = sys.modules.get("torch")
-    if torch is None:
+    torch: Any = sys.modules.get("torch")
+    if not hasattr(torch, "nn"):  # it is not there, or something else has its name
         return None
-    if isinstance(value, torch.Tensor):
-        return {"shape": list(value.shape), "dtype": str(value.dtype), "device": str(value.device)}
-    if isinstance(value, torch.nn.Module):
-        shapes = {name: list(p.shape) for name, p in value.named_parameters(recurse=False)}
+    # Not isinstance, which asks an object for its __class__.
+    if issubclass(type(value), torch.Tensor):
+        with torch._C.DisableTorchFunctionSubclass():
+            return {"shape": _shape(value), "dtype": str(value.dtype), "device": str(value.device)}
+    if issubclass(type(value), torch.nn.Module):
+        own = attributes(value).get("_parameters", {})
+        shapes = {name: _shape(parameter) for name, parameter in own.items() if parameter is not None}
         return {"class": type(value).__name__, "parameters": shapes}
     return None
+
+
+def _shape(tensor: Any) -> list[int] | None:
+    try:
+        return list(tensor.shape)
+    except RuntimeError:  # a lazy layer does not know it yet
+        return None

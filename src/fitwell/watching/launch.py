@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import importlib.util
+import importlib.machinery
 import os
-import signal
+import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from fitwell.errors import PlanError
-from fitwell.watching.failure import explain
+from fitwell.watching.failure import failure_of
 from fitwell.watching.session import Session
 
 
@@ -38,16 +38,23 @@ class Program:
         """Raise PlanError if there is no such program."""
         if self.is_module:
             return
-        if not Path(self.name).exists():
-            raise PlanError(f"can't open {self.name}: there is no such file", "a Python script", "check the path")
+        reasons = {os.F_OK: "there is no such file", os.R_OK: "permission was denied"}
+        for wanted, reason in reasons.items():
+            if not os.access(self.name, wanted):
+                raise PlanError(f"can't open {self.name}: {reason}", "a Python script", "check the path")
 
     @property
     def title(self) -> str:
         """What the run is called."""
-        return self.name if self.is_module else Path(self.name).name
+        return self.name if self.is_module else Path(os.path.abspath(self.name)).name
 
 
-def launch(program: Program, session: Session | None, at_end: Callable[[], None]) -> None:
+def launch(
+    program: Program,
+    session: Session | None,
+    at_end: Callable[[], None],
+    rehearse: Callable[[], None] = lambda: None,
+) -> None:
     """Run a program in this process, in the place of whatever is ``__main__`` now.
 
     What it raises goes on to Python, which ends the process as it ends any other: with the program's traceback, its
@@ -57,6 +64,10 @@ def launch(program: Program, session: Session | None, at_end: Callable[[], None]
         program: which.
         session: what watches it; None runs it unwatched.
         at_end: is called after everything else when the process ends, unless it is killed or ``os._exit`` is called.
+            It must not raise.
+        rehearse: is called when the program is interrupted, and imports what ``at_end`` needs. After a
+            KeyboardInterrupt Python ends by SIGINT, but forgets to if a text is compiled in the meantime, as
+            ``dataclass`` does for every class: this must happen before Python takes note of it.
     """
     process = os.getpid()
     failures: list[dict[str, Any]] = []
@@ -65,8 +76,6 @@ def launch(program: Program, session: Session | None, at_end: Callable[[], None]
         if session is not None and os.getpid() == process:
             session.stop(failures[-1] if failures else None)
             at_end()
-            if failures and failures[-1]["type"] == "KeyboardInterrupt":
-                _die_of_interrupt()
 
     atexit.register(end)  # the first that is registered is the last that is called
     if session is not None:
@@ -74,42 +83,43 @@ def launch(program: Program, session: Session | None, at_end: Callable[[], None]
     try:
         _run(program)
     except BaseException as error:
-        if not isinstance(error, SystemExit):
-            failures.append(explain(error))
+        failure = failure_of(error)
+        if failure is not None:
+            failures.append(failure)
+        if session is not None and isinstance(error, KeyboardInterrupt):
+            rehearse()
         _hide_own_frames()
         raise
 
 
-def _die_of_interrupt() -> None:
-    """End as Python does after an interrupt that nobody caught: what ran since made it forget."""
-    if os.name == "posix":
-        sys.stdout.flush()
-        sys.stderr.flush()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-
-
 def _run(program: Program) -> None:
     main = ModuleType("__main__")
-    main.__dict__["__builtins__"] = sys.modules["builtins"]
-    main.__dict__["__annotations__"] = {}
+    main.__dict__.update(__annotations__={}, __builtins__=sys.modules["builtins"])
     _run.replaced = sys.modules["__main__"]  # type: ignore[attr-defined]  # else its functions would lose their globals
     sys.modules["__main__"] = main
-    sys.argv = [program.name, *program.arguments]
+    sys.argv = ["-m" if program.is_module else program.name, *program.arguments]
+    path = os.path.join(os.getcwd(), program.name)
     if program.is_module:
-        sys.path[0] = os.getcwd()
+        _put_first_on_path(os.getcwd(), always=False)
         _as_main(program.name, alter_argv=True)
-    elif Path(program.name).is_dir() or not _is_source(program.name):
-        sys.path[0] = program.name
+    elif pkgutil.get_importer(path) is not None:  # a folder or an archive
+        _put_first_on_path(path, always=True)
         _as_main("__main__", alter_argv=False)
     else:
-        path = os.path.abspath(program.name)
-        sys.path[0] = os.path.dirname(os.path.realpath(path))
+        _put_first_on_path(os.path.dirname(os.path.realpath(path)), always=False)
         loader = importlib.machinery.SourceFileLoader("__main__", path)
         main.__dict__.update(__file__=path, __loader__=loader, __package__=None, __cached__=None)
         with open(path, "rb") as file:
             code = compile(file.read(), path, "exec", dont_inherit=True)
         exec(code, main.__dict__)
+
+
+def _put_first_on_path(folder: str, always: bool) -> None:
+    """In the place of fitwell's own folder; with ``python -P`` there is none, and none is wanted but of an archive."""
+    if not sys.flags.safe_path:
+        sys.path[0] = folder
+    elif always:
+        sys.path.insert(0, folder)
 
 
 def _as_main(name: str, alter_argv: bool) -> None:
@@ -119,14 +129,9 @@ def _as_main(name: str, alter_argv: bool) -> None:
     runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
 
 
-def _is_source(path: str) -> bool:
-    with open(path, "rb") as file:
-        return file.read(4) != b"PK\3\4"
-
-
 def _hide_own_frames() -> None:
     """Let the traceback begin where the program does: Python's own hook, or the program's, is given the rest."""
-    show = sys.excepthook
+    show = getattr(sys, "excepthook", sys.__excepthook__)
 
     def show_program(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         shown = _of_program(trace)
@@ -138,14 +143,19 @@ def _hide_own_frames() -> None:
 
 
 def _of_program(trace: TracebackType | None) -> TracebackType | None:
-    here = Path(__file__)
-    last = trace
+    """What comes after the frames of this file; everything, if there are none."""
     entry = trace
-    while entry is not None:
-        if Path(entry.tb_frame.f_code.co_filename) == here:
-            last = entry.tb_next
+    while entry is not None and not _is_own(entry):
         entry = entry.tb_next
-    return last
+    if entry is None:
+        return trace
+    while entry is not None and _is_own(entry):
+        entry = entry.tb_next
+    return entry
+
+
+def _is_own(entry: TracebackType) -> bool:
+    return entry.tb_frame.f_code.co_filename == launch.__code__.co_filename
 
 
 def when_torch_is_imported(act: Callable[[], Any]) -> None:
@@ -160,7 +170,7 @@ def when_torch_is_imported(act: Callable[[], Any]) -> None:
 
 
 class _TorchFinder(MetaPathFinder):
-    """Is asked for every import, until torch is imported."""
+    """Is asked for every import, until torch is imported. To look for torch is not to import it."""
 
     def __init__(self, act: Callable[[], Any]) -> None:
         self.act = act
@@ -171,19 +181,24 @@ class _TorchFinder(MetaPathFinder):
         """The usual specification of torch, whose loader calls ``act`` when torch is there."""
         if fullname != "torch":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("torch")
-        loader = None if spec is None else spec.loader
-        if loader is None:
-            return spec
+        others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
+        spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            self._tell_of(spec.loader)
+        return spec
+
+    def _tell_of(self, loader: Any) -> None:
         load = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
-            del loader.__dict__["exec_module"]
+            del loader.exec_module
             load(module)
-            self.act()
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+                self.act()
 
-        loader.__dict__["exec_module"] = exec_module
-        return spec
-
-
+        # Python leaves the frames of its own import machinery out of a traceback; this one is among them.
+        exec_module.__code__ = exec_module.__code__.replace(
+            co_filename="<frozen importlib._bootstrap_external>"
+        )
+        loader.exec_module = exec_module

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from types import FrameType
 
 from torch import Tensor, nn
@@ -43,8 +45,13 @@ class Models:
         return [(name, model) for name, model in found if id(model) not in inner]
 
     def _unique(self, name: str) -> str:
-        taken = {other for other, _ in self.order}
-        return next(n for n in (name, *(f"{name}-{i}" for i in range(2, 100_000))) if n not in taken)
+        return unique(name, {other for other, _ in self.order})
+
+
+def unique(name: str, taken: Collection[str]) -> str:
+    """The name, or with a number that makes it another one than those that are taken: ``net-2``."""
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in taken)
 
 
 def name_parameters(
@@ -59,7 +66,8 @@ def name_parameters(
     for model_name, model in models:
         prefix = f"{model_name}." if len(models) > 1 else ""
         for path, module in model.named_modules():
-            layer = prefix + unwrapped(path) if path else model_name
+            own = unwrapped(path)
+            layer = prefix + own if own else model_name
             layers.setdefault(id(module), layer)
             for name, parameter in module.named_parameters(recurse=False):
                 owners.setdefault(id(parameter), (layer, name))
@@ -69,7 +77,11 @@ def name_parameters(
 
 
 def unwrapped(path: str) -> str:
-    """A module's path without what wrappers add to it; weights that are parametrized count to their layer."""
-    for wrapper in WRAPPERS:
-        path = path.removeprefix(wrapper)
-    return path.split(".parametrizations.")[0]
+    """A module's path without what wrappers add to it; weights that are parametrized count to their layer.
+
+    >>> unwrapped("_orig_mod.module.encoder.parametrizations.weight.0")
+    'encoder'
+    """
+    while path.startswith(WRAPPERS):
+        path = path.partition(".")[2]
+    return re.split(r"(?:^|\.)parametrizations(?:\.|$)", path)[0]

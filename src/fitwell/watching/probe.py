@@ -7,8 +7,8 @@ is to put the old code back.
 """
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import functools
 import inspect
@@ -37,8 +37,8 @@ class Probe:
     What the hooks raise would reach the caller of the function: they must not raise.
 
     Raises:
-        OSError, TypeError, ValueError: the source of the function is not there or is another one, or it is a
-            closure, a generator, or deletes an argument.
+        OSError, TypeError, ValueError, SyntaxError: the source of the function is not there or is another one, or it
+            is a closure, a generator, or deletes an argument.
     """
 
     def __init__(
@@ -132,7 +132,13 @@ def _lines(code: CodeType) -> Iterator[int]:
 
 
 def _arguments(arguments: ast.arguments) -> list[str]:
-    every = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
+    every = [
+        *arguments.posonlyargs,
+        *arguments.args,
+        arguments.vararg,
+        *arguments.kwonlyargs,
+        arguments.kwarg,
+    ]
     return [argument.arg for argument in every if argument is not None]
 
 
@@ -176,7 +182,7 @@ class _Returns(ast.NodeTransformer):
         """Not this function's returns."""
         return node
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:  # noqa: N802
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:
         """Not this function's returns."""
         return node
 

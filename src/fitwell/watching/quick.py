@@ -6,7 +6,7 @@ are trained on, or it propagates back so often. A step at which that does not ho
 
 from __future__ import annotations
 
-import time
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from fitwell.watching.threads import Thread
 
 MOST = 10_000  # losses that wait for a step
-TIMED = 64  # one step in so many is timed, and stands for the others
+
+Entry = tuple[str, Number, int]  # function, value, samples
 
 
 class Quick:
@@ -43,12 +44,16 @@ class Quick:
         self.on = False
         self.alarm = False  # a loss was not finite
         self.countdown = 0  # steps until there is more to do
-        self.seconds = 0.0  # that all this took
-        self.losses: list[tuple[str, Number, int]] = []  # function, value, samples
-        self.objectives: list[tuple[str, Number, int]] = []
+        self.losses: list[Entry] = []
+        self.objectives: list[Entry] = []
         self.by_hand: Thread | None = None  # the thread of a program without an optimizer
         self._loss, self._step, self._thread_of = loss, step, thread_of
         self._stepped_by_hand = step_by_hand
+        self._optimizer: Callable[[], torch.optim.Optimizer | None] = lambda: None  # that steps
+        self._thread: Thread | None = None  # its thread
+        self._waiting = self.losses  # what its losses are taken from
+        self._steps = 0  # that are not counted in the thread yet
+        self._expected = 0  # entries that they have
 
     def loss_hook(self, function: str) -> Callable[..., None]:
         """What a loss function calls when it returns."""
@@ -58,13 +63,13 @@ class Quick:
             if self.on and type(value) is Tensor and value.requires_grad:
                 try:
                     number = value.item() if value.is_cpu else value.detach()
-                    losses.append((function, number, len(arguments[0])))
-                except (RuntimeError, TypeError, ValueError):  # not a scalar, or within a function transform
-                    return
+                    losses.append((function, number, arguments[0].size(0)))
+                except (AttributeError, IndexError, RuntimeError, ValueError):
+                    return  # not a scalar, or within a function transform
                 if type(number) is float and number - number != 0.0:  # not finite
                     self.alarm, self.countdown = True, 1
-                if len(losses) > MOST:
-                    del losses[: MOST // 2]
+                if len(losses) > 2 * MOST:
+                    self._forget()
             else:
                 slow(function, value, arguments)
 
@@ -88,7 +93,7 @@ class Quick:
         if self.countdown <= 0:
             self._stepped_by_hand()
         else:
-            self.add(thread, self.objectives)
+            add(thread, self.objectives)
             self.losses.clear()
             self.objectives.clear()
 
@@ -98,32 +103,51 @@ class Quick:
         if not self.on or self.countdown <= 0:
             self._step(optimizer, args, kwargs)
             return
-        timed = self.countdown % TIMED == 0
-        begin = time.perf_counter() if timed else 0.0
-        thread = self._thread_of(optimizer)
-        waiting = self.objectives if thread.by_backward else self.losses
-        if thread.losses_a_step and len(waiting) != thread.losses_a_step:
+        if self._optimizer() is not optimizer:
+            self._turn_to(optimizer)
+        thread = self._thread
+        self._expected += thread.losses_a_step  # type: ignore[union-attr]
+        if thread.losses_a_step and len(self._waiting) != self._expected:  # type: ignore[union-attr]
+            self._expected -= thread.losses_a_step  # type: ignore[union-attr]
             self._step(optimizer, args, kwargs)
             return
-        thread.steps += 1
-        if thread.losses_a_step:
-            self.add(thread, waiting)
-        self.losses.clear()
-        self.objectives.clear()
-        if timed:
-            # Twice: a loss takes about as long as a step.
-            self.seconds += 2 * TIMED * (time.perf_counter() - begin)
+        self._steps += 1
 
     def begin(self, on: bool) -> None:
         """Nobody looks from now on; losses that wait are forgotten."""
         self.on = on
+        self._forget()
+        self._optimizer, self._steps, self._expected = (lambda: None), 0, 0
+
+    def flush(self) -> None:
+        """Count what was received in its thread; losses since the last step go on waiting."""
+        steps, expected, thread = self._steps, self._expected, self._thread
+        self._steps = self._expected = 0
+        if not steps or thread is None:
+            return
+        thread.steps += steps
+        if thread.losses_a_step:
+            add(thread, self._waiting[:expected])
+            del self._waiting[:expected]
+            (self.losses if self._waiting is self.objectives else self.objectives).clear()
+        else:
+            self._forget()
+
+    def _turn_to(self, optimizer: torch.optim.Optimizer) -> None:
+        self.flush()
+        self._optimizer, self._thread = weakref.ref(optimizer), self._thread_of(optimizer)
+        self._waiting = self.objectives if self._thread.by_backward else self.losses
+        (self.losses if self._thread.by_backward else self.objectives).clear()
+
+    def _forget(self) -> None:
         self.losses.clear()
         self.objectives.clear()
 
-    def add(self, thread: Thread, losses: list[tuple[str, Number, int]]) -> None:
-        """Add losses that were trained on to their thread."""
-        for _, value, samples in losses:
-            weight = 1 if thread.summed else samples
-            thread.quick_sum += value * weight
-            thread.quick_weight += weight
-            thread.quick_samples += samples
+
+def add(thread: Thread, losses: list[Entry]) -> None:
+    """Add losses that were trained on to their thread."""
+    for _, value, samples in losses:
+        weight = 1 if thread.summed else samples
+        thread.quick_sum += value * weight
+        thread.quick_weight += weight
+        thread.quick_samples += samples

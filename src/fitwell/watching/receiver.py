@@ -16,6 +16,7 @@ from fitwell.watching.hooks import arguments_of
 from fitwell.watching.losses import Seen, judge, read, seen_loss
 from fitwell.watching.moments import Backward, Batch, Call, LossCall, ModuleCall, Step
 from fitwell.watching.phases import AGAIN, source_of
+from fitwell.watching.quick import add
 from fitwell.watching.source import origin, user_frame, where
 from fitwell.watching.threads import Thread, optimized
 
@@ -214,7 +215,7 @@ class Receiver:
             for function, value, samples in waiting[:surplus]:
                 # It has a graph, and nothing came of it: an evaluation without no_grad.
                 phases.looked(Seen(function, value, float(samples), samples))
-        quick.add(thread, waiting[surplus:])
+        add(thread, waiting[surplus:])
         quick.begin(True)
         phases.resumed()
         phases.unwatched(thread)

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
-from fitwell.errors import FitwellError
-from fitwell.run import Run, create_run
+from fitwell.run import Run, create_run, runs_folder
 from fitwell.run.files import write_json
 from fitwell.run.lock import locked
 from fitwell.verdict import Evidence, Verdict, judge
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fitwell.watching.watcher import Watcher
 
 BUDGET = 0.03  # of the wall time
+_SESSIONS: WeakSet[Session] = WeakSet()
 
 
 class Session:
@@ -43,34 +44,40 @@ class Session:
         runs: str | Path | None = None,
         budget: float = BUDGET,
     ) -> None:
-        self.run = create_run(None, title, runs)
+        self.run = create_run(
+            None, title, runs_folder(runs).absolute()
+        )  # the program may go to another folder
         self.run.update(program=dict(program))
         self._held = ExitStack()
         self._held.enter_context(locked(self.run.path))
         self._started, self._pid, self._stopped = time.time(), os.getpid(), False
         self.budget = budget
         self.watcher: Watcher | None = None
+        _SESSIONS.add(self)
 
     def start(self) -> None:
-        """Begin to watch: here torch is imported, if it was not before.
+        """Begin to watch: here torch is imported, if it was not before. Does nothing in a forked process.
 
         If that fails the program goes on unwatched, and the run says why.
         """
+        if os.getpid() != self._pid:
+            return
+        watcher: Watcher | None = None
         try:
             from fitwell.watching.watcher import Watcher
 
             watcher = Watcher(self.run.path, self.budget)
-            if hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=watcher.let_go)
             watcher.attach()
             self.watcher = watcher
         except Exception as error:
-            unseen = {"everything": f"watching could not begin: {type(error).__name__}: {error}"}
-            with suppress(FitwellError):
-                write_json(self.run.path / "facts.json", {"schema": 1, "unseen": unseen})
+            if watcher is not None:
+                watcher.let_go()
+            self._could_not("everything", f"watching could not begin: {type(error).__name__}: {error}")
 
     def stop(self, failure: Mapping[str, Any] | None = None) -> None:
         """End the watching and write what came of it; may be called twice, and does nothing in a forked process.
+
+        What fails in this is no reason to disturb the program: such as a full disk.
 
         Args:
             failure: what ended the program, if it did not end well: ``type``, ``message``, ``where``, ``operands``.
@@ -78,21 +85,35 @@ class Session:
         if os.getpid() != self._pid or self._stopped:
             return
         self._stopped = True
-        try:
-            self._conclude(failure)
-        except Exception as error:  # such as a full disk: no reason to disturb the program
-            told = {"error": f"the end could not be recorded: {error}"}
-            with suppress(FitwellError):
-                self.run.update(state="failed", finished=time.time(), **told)
+        with self._held:
+            told: dict[str, Any] = {"error": f"{failure['type']}: {failure['message']}"} if failure else {}
+            try:
+                self._detach(failure)
+                told["result"] = self._result()
+            except Exception as error:
+                self._could_not("the end", f"it could not be recorded: {type(error).__name__}: {error}")
+            with suppress(Exception):
+                self.run.update(state=_state(failure), finished=time.time(), **told)
+
+    def let_go(self) -> None:
+        """In a forked process: leave torch as it was, and the lock to the process that is watched."""
+        if self.watcher is not None:
+            self.watcher.let_go()
         self._held.close()
 
-    def _conclude(self, failure: Mapping[str, Any] | None) -> None:
+    def _detach(self, failure: Mapping[str, Any] | None) -> None:
         if self.watcher is not None:
             self.watcher.detach(failure)
-        elif failure is not None and not (self.run.path / "facts.json").exists():
-            write_json(self.run.path / "facts.json", {"schema": 1, "failure": failure})
-        told = {"error": f"{failure['type']}: {failure['message']}"} if failure else {}
-        self.run.update(state=_state(failure), finished=time.time(), result=self._result(), **told)
+        elif failure is not None:
+            self._add_facts(failure=failure)
+
+    def _could_not(self, what: str, why: str) -> None:
+        """Say in the run what was not seen; if that fails, too, nobody is left to tell."""
+        with suppress(Exception):
+            self._add_facts(unseen=self.run.facts.get("unseen", {}) | {what: why})
+
+    def _add_facts(self, **more: Any) -> None:
+        write_json(self.run.path / "facts.json", {"schema": 1} | self.run.facts | more)
 
     def _result(self) -> dict[str, Any]:
         run, threads = Run(self.run.path), self.watcher.threads.all if self.watcher else []
@@ -111,6 +132,15 @@ class Session:
         }
 
 
+def _let_go() -> None:
+    for session in list(_SESSIONS):
+        session.let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
 def _state(failure: Mapping[str, Any] | None) -> str:
     if failure is None:
         return "done"
@@ -118,18 +148,16 @@ def _state(failure: Mapping[str, Any] | None) -> str:
 
 
 @contextmanager
-def watching(
-    title: str = "", *, runs: str | Path | None = None, budget: float = BUDGET
-) -> Iterator[Run]:
+def watching(title: str = "", *, runs: str | Path | None = None, budget: float = BUDGET) -> Iterator[Run]:
     """Watch what the block trains; see ``fitwell.watch``."""
     session = Session(title or _title(), {"argv": sys.argv}, runs, budget)
     session.start()
     try:
         yield session.run
     except BaseException as error:
-        from fitwell.watching.failure import explain
+        from fitwell.watching.failure import failure_of
 
-        session.stop(explain(error))
+        session.stop(failure_of(error))
         raise
     else:
         session.stop()

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import dis
+import inspect
 import linecache
 import sys
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import pairwise
+from os import sep
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-_HERE = str(Path(__file__).parent)
-_PATHS = sysconfig.get_paths()
-_LIBRARIES = tuple({_PATHS[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_FITWELL = str(Path(__file__).parents[1]) + sep
+_BENEATH = tuple(_FITWELL + str(Path(name)) for name in ("watching/launch.py", "cli/__init__.py"))
+_FOLDERS = tuple(
+    {sysconfig.get_paths()[name] + sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+_TORCH = tuple(f"{folder}torch{sep}" for folder in _FOLDERS)
+_PACKAGES = tuple(f"{sep}{name}{sep}" for name in ("site-packages", "dist-packages"))
+_TYPED = (
+    "<stdin",
+    "<ipython",
+    "<doctest",
+)  # other names in angle brackets are of code that some library wrote
 
 
 @dataclass(frozen=True)
@@ -46,38 +60,75 @@ def user_frame(frame: FrameType | None = None) -> FrameType | None:
     """The innermost frame of the program itself, else the innermost that is neither torch's nor fitwell's."""
     frame = frame or sys._getframe(1)
     outside: FrameType | None = None
-    while frame is not None:
+    while frame is not None and frame.f_code.co_filename not in _BENEATH:
         kind = origin(frame.f_code.co_filename)
         if kind == "program":
             return frame
         if kind == "library" and outside is None:
             outside = frame
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return outside
 
 
 @cache
 def origin(file: str) -> str:
     """Whose code a file is: ``program``, ``library``, ``torch`` or ``fitwell``."""
-    if file.startswith(_HERE):
+    if file.startswith(_FITWELL):
         return "fitwell"
-    if f"{_separator()}torch{_separator()}" in file and file.startswith(_LIBRARIES):
+    if file.startswith(_TORCH):
         return "torch"
-    return "library" if file.startswith((*_LIBRARIES, "<frozen")) else "program"
-
-
-def _separator() -> str:
-    return "\\" if sys.platform == "win32" else "/"
+    if file.startswith("<"):
+        return "program" if file.startswith(_TYPED) else "library"
+    return "library" if file.startswith(_FOLDERS) or any(name in file for name in _PACKAGES) else "program"
 
 
 def variable_name(thing: object, frame: FrameType | None) -> str:
     """What the program calls a thing: the name of a variable, or of an attribute of ``self``; "" if unknown."""
-    if frame is None:
-        return ""
-    own = frame.f_locals.get("self")
-    scopes = (frame.f_locals, getattr(own, "__dict__", {}), getattr(own, "_modules", {}), frame.f_globals)
-    for scope in scopes:
-        for name, value in list(scope.items()):
-            if value is thing and name != "self" and not name.startswith("__"):
-                return str(name)
-    return variable_name(thing, frame.f_back) if origin(frame.f_code.co_filename) == "program" else ""
+    while frame is not None:
+        local = variables(frame)
+        own = attributes(local.get("self"))
+        for scope in (local, own, own.get("_modules", {}), frame.f_globals):
+            for name, value in list(scope.items()):
+                if value is thing and name != "self" and not name.startswith("__"):
+                    return str(name)
+        frame = frame.f_back if origin(frame.f_code.co_filename) == "program" else None
+    return ""
+
+
+def variables(frame: FrameType) -> Mapping[str, Any]:
+    """The local variables of a frame; none if to ask for them could change the program.
+
+    Before Python 3.13 the answer is the one dict that ``locals()`` gives in that frame: to ask updates it, and it keeps
+    what is in it alive. So it is emptied afterwards, and left alone where the program may have a use for it.
+    """
+    if not frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # the names of a module or of a class
+        return frame.f_locals
+    if sys.version_info >= (3, 13):
+        return dict(frame.f_locals)
+    if _uses_locals(frame.f_code):
+        return {}
+    shared = frame.f_locals
+    found = dict(shared)
+    shared.clear()
+    return found
+
+
+@cache
+def _uses_locals(code: CodeType) -> bool:
+    """Whether a function calls ``locals()``, ``vars()`` or ``exec``; ``vars(args)`` is something else."""
+    if not {"locals", "vars", "exec"}.intersection(code.co_names):
+        return False
+    pairs = pairwise(dis.get_instructions(code))
+    return any(
+        name.argval == "exec" or (name.argval in ("locals", "vars") and then.opname in ("PRECALL", "CALL"))
+        for name, then in pairs
+    )
+
+
+def attributes(thing: object) -> Mapping[str, Any]:
+    """The attributes that are kept in a thing itself, found without running anything of its class."""
+    try:
+        found = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return {}
+    return found if isinstance(found, Mapping) else {}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fitwell.watching.losses import Number, Objective, Totals
 from fitwell.watching.moments import Named
-from fitwell.watching.names import Models, name_parameters
+from fitwell.watching.names import Models, name_parameters, unique
 
 SAME = 0.5  # share of its parameters from which a new optimizer goes on with an older one's thread
 
@@ -33,6 +33,7 @@ class Thread:
     steps: int = 0
     stepped: float = 0.0  # when its last step was that is known exactly ...
     known: int = 0  # ... and the number of that step
+    planned: int = 0  # its steps when the next look was last planned
     armed: int = 0  # its steps when a look last began
     looked: int = 0  # the last step that was watched in detail
     passes: int = 0
@@ -106,10 +107,8 @@ class Threads:
     def begin(self, parameters: list[Tensor]) -> Thread:
         """A new thread for parameters that no other one holds."""
         models = [name for name, _ in self.models.of(parameters)]
-        name = "+".join(models[:3]) or "weights"
-        taken = {thread.name for thread in self.all}
-        unique = next(n for n in (name, *(f"{name}-{i}" for i in range(2, 100_000))) if n not in taken)
-        thread = Thread(unique, len(self.all), models)
+        named = unique("+".join(models[:3]) or "weights", {thread.name for thread in self.all})
+        thread = Thread(named, len(self.all), models)
         _remember(thread, parameters)
         self.all.append(thread)
         return thread

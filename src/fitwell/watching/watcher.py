@@ -75,8 +75,10 @@ class Watcher:
         self._alarms = 0
         self._facts_at, self._facts_took = time.perf_counter(), 0.0
         self._handles: list[Any] = []
+        self._before: Any = None  # the handle of the hook before a step, while a look lasts
         self._receiver = receiver = Receiver(self)
         guard = self.guarded
+        self._before_step = guard(receiver.before_step)
         slow = (guard(receiver.loss), guard(receiver.stepped), guard(receiver.stepped_by_hand))
         self.quick = Quick(*slow, self.threads.of)
         self._lasting = [*hooks.losses(self.quick.loss_hook), *hooks.lasting(receiver, guard)]
@@ -100,15 +102,12 @@ class Watcher:
             )
         Watcher.attached = self
         _arm(self._lasting)
-        before = self.guarded(self._receiver.before_step)
-        self._handles = [
-            register_optimizer_step_pre_hook(lambda *step: before(*step) if self.level else None),
-            register_optimizer_step_post_hook(self.quick.step_hook),
-        ]
+        self._handles = [register_optimizer_step_post_hook(self.quick.step_hook)]
         self._look(FULL)
 
     def detach(self, failure: Mapping[str, Any] | None = None) -> None:
         """Leave torch as it was, and write what is still to be written, with what ended the program."""
+        self.quick.flush()
         self.let_go()
         self.failure = failure
         self.phases.finish()
@@ -134,6 +133,7 @@ class Watcher:
             self._inside = True
             begin = time.perf_counter()
             try:
+                self.quick.flush()
                 hook(*arguments, **keywords)
             except Exception as error:
                 self.failed(hook.__name__, error)
@@ -200,8 +200,8 @@ class Watcher:
 
     def plan(self, thread: Thread, seconds: float) -> None:
         """Decide when to look again; a step takes so many seconds."""
-        self.budget.spent += self.quick.seconds
-        self.quick.seconds = 0.0
+        self.budget.went_on(thread.steps - thread.planned, seconds)
+        thread.planned = thread.steps
         if self.quick.alarm and self._alarms < ALARMS:
             self._alarms += 1
             self._look(FULL)
@@ -220,6 +220,7 @@ class Watcher:
         self.quick.on = self.quick.alarm = False
         _disarm(self._objectives)
         _arm(self._looking)
+        self._before = self._before or register_optimizer_step_pre_hook(self._before_step)
         if self.level == FULL:
             _arm(self._modules)
         self._receiver.begin()
@@ -237,6 +238,9 @@ class Watcher:
     def _look_away(self) -> None:
         self.level, self.looks_at_evaluation, self._second = OFF, False, False
         _disarm([*self._looking, *self._modules])
+        if self._before is not None:
+            self._before.remove()
+            self._before = None
         self.quick.by_hand = None if self.threads.optimized else self._receiver.by_hand.thread
         self.quick.begin(bool(self.threads.all))  # before the first step everything is looked at
         if any(thread.by_backward for thread in self.threads.all):

@@ -71,7 +71,8 @@ def test_an_optimizer_without_a_rate(watched) -> None:
             optimizer.step()
     assert record.values("lr") == []
     assert record.values("gradient/norm")
-    assert record.facts["signals"]["learning_rate"]["model"]["first_group"] == {"lr": None}
+    (found,) = record.facts["signals"]["learning_rate"].values()
+    assert found["first_group"] == {"lr": None}
 
 
 def test_what_is_recorded_stays_when_the_program_changes_its_tensor() -> None:

@@ -83,7 +83,7 @@ def both(tmp_path: Path) -> Both:
         for name, source in sources.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_bytes(source if isinstance(source, bytes) else source.encode())
-        environment["FITWELL_RUNS"] = str(tmp_path / "runs")
+        environment["FITWELL_RUNS"] = "runs"
         rest = arguments or ("program.py",)
         alone = ended([*rest], tmp_path, then, environment)
         launched = ended(["-c", LAUNCH, *rest], tmp_path, then, environment)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fitwell.watching.watcher import Watcher
 
 MOST_NODES = 20_000
+MOST_COPIED = 1 << 22  # elements of gradients that are copied before it is known that there is no optimizer
 
 
 @dataclass
@@ -72,7 +73,8 @@ class ByHand:
             return
         parameters = [leaf for leaf in leaves(roots) if leaf.grad is not None]
         if parameters:
-            gradients = [None if p.grad is None else p.grad.clone() for p in parameters]
+            known = self.thread is not None or sum(map(Tensor.numel, parameters)) <= MOST_COPIED
+            gradients = [p.grad.clone() if known and p.grad is not None else None for p in parameters]
             self._wait(Gradient(parameters, [], [_sample(p) for p in parameters], gradients))
 
     def function_begins(self, argnums: Any, args: tuple[Any, ...]) -> None:
@@ -122,7 +124,7 @@ class ByHand:
         thread.steps += 1
         seconds = (now - thread.stepped) / (thread.steps - thread.known) if thread.known else None
         thread.stepped, thread.known = now, thread.steps
-        if self.watcher.level:
+        if self.watcher.level and any(each is not None for each in gradient.gradients):
             self.watcher.looked(thread, self._step(thread, gradient, seconds, loss))
         if not self.watcher.level:
             self.watcher.plan(thread, seconds or 0.0)

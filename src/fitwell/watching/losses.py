@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SUMMED = "_sum"
 NEAR = 64  # nodes of the graph that are searched for a loss: a sum of losses is a few nodes away
 Number = float | Tensor  # on another device than the CPU a value stays a tensor, so that nothing waits for it
 
@@ -29,47 +28,35 @@ class Seen:
 
     function: str
     value: Number
-    weight: float
     samples: int
     sequence: int | None = None  # of its node in the graph
     correct: Number = 0.0
     judged: Number = 0
-    summed: bool = False  # over its samples, not averaged
-
-    @property
-    def name(self) -> str:
-        """What it is called in a signal; a sum and a mean are different losses."""
-        return self.function + SUMMED * self.summed
+    summed: bool = False  # it was a sum over its samples; ``value`` is the mean
 
 
 @dataclass
 class Totals:
     """Sums over a pass: of each loss function, of what was minimised, of right answers."""
 
-    sums: dict[str, tuple[Number, float, int]] = field(default_factory=dict)  # of values, of weights, samples
+    sums: dict[str, tuple[Number, float]] = field(default_factory=dict)  # of values, and of weights
     correct: Number = 0.0
     judged: Number = 0
     samples: int = 0
 
-    def add(self, name: str, value: Number, weight: float, samples: int = 0) -> None:
+    def add(self, name: str, value: Number, weight: float) -> None:
         """Add a value to the mean of this name."""
-        total, weights, before = self.sums.get(name, (0.0, 0.0, 0))
-        self.sums[name] = (total + value * weight, weights + weight, before + samples)
+        total, weights = self.sums.get(name, (0.0, 0.0))
+        self.sums[name] = (total + value * weight, weights + weight)
 
     def count(self, seen: Seen) -> None:
         """Add a loss."""
-        self.add(seen.name, seen.value, seen.weight, seen.samples)
+        self.add(seen.function, seen.value, seen.samples)
         self.correct, self.judged = self.correct + seen.correct, self.judged + seen.judged
 
-    def means(self, trained_on: str | None) -> dict[str, Number]:
-        """The mean of each name; of a loss that is summed here, but averaged where it is trained on, a sample's."""
-        found = {name: total / weight for name, (total, weight, _) in self.sums.items() if weight}
-        summed = f"{trained_on}{SUMMED}"
-        if trained_on and trained_on not in found and summed in found:
-            total, _, samples = self.sums[summed]
-            del found[summed]
-            found[trained_on] = total / max(samples, 1)
-        return found
+    def means(self) -> dict[str, Number]:
+        """The mean of each name."""
+        return {name: total / weight for name, (total, weight) in self.sums.items() if weight}
 
 
 @dataclass(slots=True)
@@ -126,13 +113,14 @@ def _sequences(node: Any) -> set[int]:
 
 
 def seen_loss(function: str, value: Tensor, arguments: Mapping[str, Any]) -> Seen:
-    """What is kept of a loss: a mean counts as often as it has samples, a sum once."""
+    """What is kept of a loss: the mean over its samples, so that a sum and a mean can be compared."""
     input = next(iter(arguments.values()))
     samples = int(input.shape[0]) if isinstance(input, Tensor) and input.dim() else 1
     node = value.grad_fn
     summed = arguments.get("reduction") == "sum"
     sequence = None if node is None else node._sequence_nr()
-    return Seen(function, read(value), 1.0 if summed else float(samples), samples, sequence, summed=summed)
+    mean = read(value) / samples if summed and samples else read(value)
+    return Seen(function, mean, samples, sequence, summed=summed)
 
 
 def judge(seen: Seen, arguments: Mapping[str, Any]) -> None:

@@ -28,6 +28,8 @@ class Models:
             return
         if next(module.parameters(), None) is None:
             return
+        if any(module is part for _, model in self.all() for part in model.modules()):
+            return
         name = self._unique(variable_name(module, frame) or type(module).__name__)
         self._models[id(module)] = (weakref.ref(module), name)
         self.order.append((name, type(module).__name__))

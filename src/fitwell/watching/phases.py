@@ -94,19 +94,19 @@ class Phases:
 
     def unwatched(self, thread: Thread) -> None:
         """Account for the steps of a thread since it was looked at: their losses were added up in it."""
-        self.thread = thread
+        self.thread, thread.booked = thread, thread.steps
         if self.passes.stepped(thread, self._fold(thread)):
             self._close_training()
 
     def _fold(self, thread: Thread) -> int:
         """Take what the steps between two looks added up into the totals; return how many samples they had."""
-        samples, weight, total = thread.quick_samples, thread.quick_weight, thread.quick_sum
-        thread.quick_samples, thread.quick_weight, thread.quick_sum = 0, 0.0, 0.0
-        if weight:
+        samples, total = thread.quick_samples, thread.quick_sum
+        thread.quick_samples, thread.quick_sum = 0, 0.0
+        if samples:
             self._open[thread.name] = thread
             function = primary(thread)
             for name in ("loss", function) if function and not thread.by_backward else ("loss", "objective"):
-                thread.totals.add(name, total / weight, weight, samples)
+                thread.totals.add(name, total / samples, samples)
         return 0 if thread.by_backward else samples
 
     def stepped_by_hand(self, thread: Thread, found: Objective) -> None:
@@ -127,7 +127,7 @@ class Phases:
         shared = not found and self.thread is not None and self.thread is not thread
         if shared and self.thread is not None:
             found = self.thread.last
-        thread.last, self.thread = found, thread
+        thread.last, self.thread, thread.booked = found, thread, thread.steps
         self._open[thread.name] = self._known[thread.name] = thread
         totals = thread.totals
         for each in found:
@@ -156,6 +156,7 @@ class Phases:
         self.pending = []
         self._close_held(always=True)
         self._close_training(always=True)
+        self.passes.finish()
 
     def _age(self) -> None:
         stale = [entry for entry in self.pending if entry[2] + 1 >= STALE]
@@ -191,7 +192,7 @@ class Phases:
 
 
 def _count(totals: Totals, each: Objective) -> None:
-    weight = float(each.parts[0].weight) if len(each.parts) == 1 else 1.0
+    weight = float(each.parts[0].samples) if len(each.parts) == 1 else 1.0
     if each.loss is not None:
         totals.add("loss", each.loss, weight)
     if each.value is not None:
@@ -211,7 +212,7 @@ def _learn(thread: Thread, found: list[Objective], simple: bool) -> None:
 
 def primary(thread: Thread) -> str | None:
     """The loss function that a thread is trained on; None if there are several, or one that is not torch's."""
-    functions = {seen.name for each in thread.last for seen in each.parts}
+    functions = {seen.function for each in thread.last for seen in each.parts}
     return functions.pop() if len(functions) == 1 else None
 
 
@@ -220,7 +221,7 @@ def figures(totals: Totals, part: str, function: str | None) -> dict[str, Number
 
     What is compared must be the same: held-out data has a ``loss`` if it was the loss function that is trained on.
     """
-    means = totals.means(function)
+    means = totals.means()
     result: dict[str, Number] = {}
     if "loss" in means:
         result[f"loss/{part}"] = means.pop("loss")
@@ -251,30 +252,43 @@ class Passes:
         self._training: Reference | None = None  # the source that steps are taken from
         self._batches = 0
         self._samples = 0
+        self._given, self._length = 0, None  # of the loading source: batches so far, and all of them
+        self._unused = 0  # batches that were given, and no loss computed of
         self._target: weakref.ref[Tensor] | None = None
         self._storages: set[int] = set()
-        self._lengths: list[tuple[Reference, int | None]] = []  # batches of each source
         self._names: list[tuple[Reference, str]] = []
+        self.expected = ("val", "test")  # what held-out data is called, in the order that it comes in
 
     def begins(self, source: Any, batches: int | None) -> bool:
         """A DataLoader over this source is iterated anew; tell whether a pass of training ended by that."""
-        self._lengths = [(known, length) for known, length in self._lengths if known() is not None and known() is not source]
-        self._lengths.append((_reference(source), batches))
         training = _same(self._training, source) and self._batches > 0
         if training:
-            self.size = batches or self._batches
+            if self.passing:
+                self.size = self._batches  # a loop may leave its loader early; to peek into it is no pass
             self._end()
         return training
 
     def asked(self) -> None:
-        """A batch is asked for: until it comes, the loader may be at its end."""
-        self._loading = None
+        """A batch is asked for: until it comes, the loader may be at its end, unless it looks ahead."""
+        if self._unused <= 0:
+            self._loading = None
 
-    def given(self, source: Any) -> None:
-        """A loader over this source gave a batch."""
+    def given(self, source: Any, number: int, batches: int | None) -> None:
+        """A loader over this source gave one of its batches."""
+        self._unused = self._unused + 1 if _same(self._loading, source) else 1
         self._loading = _reference(source)
+        self._given, self._length = number, batches
         if _same(self._training, source):
-            self._batches += 1
+            self._batches = number
+
+    def used(self) -> None:
+        """A loss was computed: of the batches that were given one was used."""
+        self._unused = max(0, self._unused - 1)
+
+    def finish(self) -> None:
+        """The program has ended: a pass that is complete has ended, too."""
+        if self.source == "loader" and self.size is not None and self._batches >= self.size:
+            self._end()
 
     def target(self, target: Any, samples: int) -> None:
         """The target of a loss that is trained on: a slice of a larger tensor tells how many samples there are."""
@@ -296,8 +310,8 @@ class Passes:
         if source is not None and not _same(self._training, source):
             if self._training is not None and self._batches and thread.steps > 1:
                 self._end()
-            self._training, self._batches, self.source = self._loading, 1, "loader"
-            self.size = next((length for known, length in self._lengths if known() is source), None)
+            self._training, self.source = self._loading, "loader"
+            self.size, self._batches = self._length, self._given
         self._samples += samples
         if self.source != "tensor" or self.size is None or self._samples < self.size:
             return False
@@ -352,7 +366,7 @@ class Passes:
         taken = {name for _, name in self._names}
         if source is None or any(known() is source for known, _ in self._names):
             return self.held_out_name()
-        names = ("val", "test", *(f"held_out_{number}" for number in range(3, len(taken) + 4)))
+        names = (*self.expected, *(f"held_out_{number}" for number in range(len(self.expected) + 1, len(taken) + 4)))
         name = next(name for name in names if name not in taken)
         self._names.append((_reference(source), name))
         return name

@@ -133,9 +133,16 @@ class Quick:
         else:
             self._forget()
 
+    @property
+    def latest(self) -> Thread | None:
+        """The thread that stepped last."""
+        return self._thread
+
     def _turn_to(self, optimizer: torch.optim.Optimizer) -> None:
         self.flush()
         self._optimizer, self._thread = weakref.ref(optimizer), self._thread_of(optimizer)
+        if not self._thread.looked:
+            self.countdown = 1
         self._waiting = self.objectives if self._thread.by_backward else self.losses
         (self.losses if self._thread.by_backward else self.objectives).clear()
 
@@ -147,7 +154,5 @@ class Quick:
 def add(thread: Thread, losses: list[Entry]) -> None:
     """Add losses that were trained on to their thread."""
     for _, value, samples in losses:
-        weight = 1 if thread.summed else samples
-        thread.quick_sum += value * weight
-        thread.quick_weight += weight
+        thread.quick_sum += value if thread.summed else value * samples
         thread.quick_samples += samples

@@ -56,7 +56,9 @@ class Receiver:
             part = "train"
             phases.computed(seen, target)
         else:
+            watcher.catch_up()
             part = phases.looked(seen, target)
+            phases.passes.used()
             watcher.quick.countdown = 1  # the next step resumes training
             self._evaluated(part)
         if watcher.level and isinstance(arguments[0], Tensor):
@@ -87,6 +89,8 @@ class Receiver:
         """A DataLoader is iterated anew."""
         counted = not isinstance(loader.dataset, IterableDataset) and loader.batch_sampler is not None
         batches = len(loader.batch_sampler) if counted else None
+        self.watcher.catch_up()
+        self.watcher.quick.countdown = 1  # whether this loader is trained from shows at the next step
         self.watcher.phases.loader_begins(source_of(loader.dataset, loader._index_sampler), batches)
 
     def batch_asked(self, _iterator: Any) -> None:
@@ -96,8 +100,10 @@ class Receiver:
 
     def batch_given(self, batch: Any, iterator: Any) -> None:
         """A batch is given."""
-        phases = self.watcher.phases
-        phases.passes.given(source_of(iterator._dataset, iterator._index_sampler))
+        phases, sampler = self.watcher.phases, iterator._index_sampler
+        counted = not isinstance(iterator._dataset, IterableDataset) and hasattr(sampler, "__len__")
+        source, batches = source_of(iterator._dataset, sampler), len(sampler) if counted else None
+        phases.passes.given(source, iterator._num_yielded, batches)
         if self.watcher.level:
             part = "train" if phases.passes.training or torch.is_grad_enabled() else phases.part()
             self.watcher.tell("on_batch", Batch(batch, part, time.perf_counter() - self._asked), part)
@@ -124,8 +130,10 @@ class Receiver:
         if isinstance(result, Tensor) and result.grad_fn is not None and isinstance(outputs, Tensor):
             self.watcher.phases.unscaled[result.grad_fn._sequence_nr()] = read(outputs)
 
-    def compiled(self, *_: Any) -> None:
+    def compiled(self, *models: Any) -> None:
         """``torch.compile`` was called: to look at modules would break its graphs."""
+        if models and isinstance(models[0], nn.Module):
+            self.watcher.models.called(models[0], user_frame())
         self.watcher.give_up_modules("torch.compile is used: what happens within the model is not seen")
 
     def function_gradient_begins(self, _function: Any, argnums: Any, _has_aux: bool, args: Any, _kwargs: Any) -> None:
@@ -214,7 +222,7 @@ class Receiver:
         if thread.losses_a_step and not thread.by_backward:
             for function, value, samples in waiting[:surplus]:
                 # It has a graph, and nothing came of it: an evaluation without no_grad.
-                phases.looked(Seen(function, value, float(samples), samples))
+                phases.looked(Seen(function, value, samples))
         add(thread, waiting[surplus:])
         quick.begin(True)
         phases.resumed()

@@ -170,13 +170,16 @@ def _title() -> str:
 
 def _metrics(run: Run) -> dict[str, float]:
     """The last value of each loss and accuracy of the first thread, by part: ``val/accuracy``."""
-    found = {}
+    found: dict[str, tuple[float, float]] = {}
     for signal in run.signals():
         what, _, part = signal.partition("/")
         curve = run.curve(signal)
         if curve and what in ("loss", "accuracy") and part not in ("batch", "optimized") and "/" not in part:
-            found[f"{part}/{what}"] = curve[-1][1]
-    return found
+            found[f"{part}/{what}"] = curve[-1]
+    latest = {name.split("/")[0]: epoch for name, (epoch, _) in found.items() if name.endswith("/loss")}
+    # An accuracy of an earlier pass does not belong to this loss.
+    kept = {name: at for name, at in found.items() if at[0] >= latest.get(name.split("/")[0], 0.0)}
+    return {name: value for name, (_, value) in kept.items()}
 
 
 def _verdict(run: Run) -> Verdict:
@@ -190,5 +193,5 @@ def _verdict(run: Run) -> Verdict:
 
 def _values(run: Run, signal: str) -> list[float]:
     """All values of a signal, those that were not finite as NaN."""
-    found = [event["signals"][signal] for event in run.events if signal in event["signals"]]
+    found = [e["signals"][signal] for e in run.events if signal in e["signals"] and e["epoch"] > 0]
     return [math.nan if value is None else value for value in found]

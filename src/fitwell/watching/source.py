@@ -85,13 +85,16 @@ def origin(file: str) -> str:
 def variable_name(thing: object, frame: FrameType | None) -> str:
     """What the program calls a thing: the name of a variable, or of an attribute of ``self``; "" if unknown."""
     while frame is not None:
+        if origin(frame.f_code.co_filename) != "program":
+            frame = frame.f_back
+            continue
         local = variables(frame)
         own = attributes(local.get("self"))
         for scope in (local, own, own.get("_modules", {}), frame.f_globals):
             for name, value in list(scope.items()):
-                if value is thing and name != "self" and not name.startswith("__"):
+                if value is thing and name != "self" and name.isidentifier() and not name.startswith("_"):
                     return str(name)
-        frame = frame.f_back if origin(frame.f_code.co_filename) == "program" else None
+        frame = frame.f_back
     return ""
 
 
@@ -118,10 +121,13 @@ def _uses_locals(code: CodeType) -> bool:
     """Whether a function calls ``locals()``, ``vars()`` or ``exec``; ``vars(args)`` is something else."""
     if not {"locals", "vars", "exec"}.intersection(code.co_names):
         return False
-    pairs = pairwise(dis.get_instructions(code))
     return any(
-        name.argval == "exec" or (name.argval in ("locals", "vars") and then.opname in ("PRECALL", "CALL"))
-        for name, then in pairs
+        name.opname == "LOAD_GLOBAL"
+        and (
+            name.argval == "exec"
+            or (name.argval in ("locals", "vars") and then.opname in ("PRECALL", "CALL"))
+        )
+        for name, then in pairwise(dis.get_instructions(code))
     )
 
 

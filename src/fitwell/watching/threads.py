@@ -33,6 +33,7 @@ class Thread:
     steps: int = 0
     stepped: float = 0.0  # when its last step was that is known exactly ...
     known: int = 0  # ... and the number of that step
+    booked: int = 0  # its steps that are in the totals
     planned: int = 0  # its steps when the next look was last planned
     armed: int = 0  # its steps when a look last began
     looked: int = 0  # the last step that was watched in detail
@@ -41,7 +42,6 @@ class Thread:
     by_backward: bool = False  # count the values that ``backward`` starts from, not those of loss functions
     summed: bool = False  # its loss is a sum over samples
     quick_sum: Number = 0.0
-    quick_weight: float = 0.0
     quick_samples: int = 0
     totals: Totals = field(default_factory=Totals)
     last: list[Objective] = field(default_factory=list)
@@ -49,6 +49,7 @@ class Thread:
     layers: dict[int, str] = field(default_factory=dict)
     parameters: dict[int, weakref.ref[Tensor]] = field(default_factory=dict)  # kept alive by the program alone
     trainable: list[int] = field(default_factory=list)
+    models_known: int = 0  # of the program, when the layers were named
 
     @property
     def prefix(self) -> str:
@@ -116,7 +117,9 @@ class Threads:
     def named(self, thread: Thread, parameters: list[Tensor]) -> list[Named]:
         """A thread's trainable parameters with the names of their layers."""
         wanted = [parameter for parameter in parameters if parameter.requires_grad]
-        if [id(parameter) for parameter in wanted] != thread.trainable:
+        known = len(self.models.order)
+        if [id(parameter) for parameter in wanted] != thread.trainable or known != thread.models_known:
+            thread.models_known = known
             models = self.models.of(wanted)
             thread.models = [name for name, _ in models]
             thread.labels, thread.layers = name_parameters(wanted, models)

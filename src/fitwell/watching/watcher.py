@@ -107,7 +107,7 @@ class Watcher:
 
     def detach(self, failure: Mapping[str, Any] | None = None) -> None:
         """Leave torch as it was, and write what is still to be written, with what ended the program."""
-        self.quick.flush()
+        self.catch_up()
         self.let_go()
         self.failure = failure
         self.phases.finish()
@@ -173,7 +173,11 @@ class Watcher:
 
     def end_look(self) -> bool:
         """End a look before the step that it waits for."""
-        self._look_away()
+        if self.threads.all:
+            self._look_away()
+        else:  # by the order of calls the first step is recognised; what is within modules is left out
+            self.level, self.looks_at_evaluation = LIGHT, False
+            _disarm(self._modules)
         return True
 
     def looked(self, thread: Thread, step: Step) -> None:
@@ -207,11 +211,22 @@ class Watcher:
             self._look(FULL)
             return
         first = thread.steps < FIRST and (thread.number < WHOLE_THREADS or self.budget.free > 0)
+        first = first or not thread.looked  # without one look it would have no name and no loss
         if first or self.budget.allows_look(thread.steps, thread.steps - thread.looked):
             self._look(FULL if first or self.budget.heavy_is_due else LIGHT)
             return
         steps = min(self.budget.steps_until_next(seconds), self.phases.steps_left(thread, seconds))
         self.quick.countdown = max(1, int(steps))
+
+    def catch_up(self) -> None:
+        """Account for the steps that nobody looked at."""
+        self.quick.flush()
+        latest = self.phases.thread
+        for thread in self.threads.all:
+            if thread.steps > thread.booked:
+                self.phases.unwatched(thread)
+        if latest is not None and latest.steps == latest.booked and len(self.threads.all) > 1:
+            self.phases.thread = self.quick.latest or latest
 
     def _look(self, level: int) -> None:
         if torch.autograd._profiler_enabled():  # type: ignore[attr-defined]

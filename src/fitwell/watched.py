@@ -68,7 +68,6 @@ def program_to_watch(
     if os.environ.get("RANK", "0") not in ("", "0"):
         return partial(launch, program, None, lambda: None)
     session = Session(program.title, {"argv": [program.name, *program.arguments]}, runs, budget)
-
     target = None if json_file is None else json_file.absolute()  # the program may go to another folder
     stdout, stderr = sys.stdout, sys.stderr  # it may exchange, close and redirect them
 
@@ -101,9 +100,15 @@ def show_summary(folder: Path, stderr: TextIO | None) -> None:
         from fitwell.views.console import make_console, put
         from fitwell.views.watched import summary
 
-        put(make_console(stderr), *summary(Run(folder)))
+        console = make_console(stderr)
+        console.on_broken_pipe = _stop_writing  # type: ignore[method-assign]  # rich would end the process
+        put(console, *summary(Run(folder)))
     except Exception as error:
         _say(f"fitwell: the summary of {folder} failed: {error!r}", stderr)
+
+
+def _stop_writing() -> None:
+    raise BrokenPipeError("nobody reads it")
 
 
 def _say(text: str, stderr: TextIO) -> None:

@@ -147,21 +147,25 @@ def test_a_scaled_loss_is_the_loss_before(share: float, watched: Any) -> None:
     model = nn.Linear(4, 3)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     scaler = torch.amp.GradScaler("cpu")
-    hand = []
+    losses, minimised = [], []
     with watched(share) as record:
         for _ in range(5):
-            losses = []
             for inputs, targets in loader:
                 optimizer.zero_grad()
                 with torch.autocast("cpu", dtype=torch.bfloat16):
-                    loss = F.cross_entropy(model(inputs), targets) + 0.01 * model.weight.square().sum()
-                scaler.scale(loss).backward()
+                    loss = F.cross_entropy(model(inputs), targets)
+                total = loss + 0.01 * model.weight.square().sum()
+                scaler.scale(total).backward()
                 scaler.step(optimizer)
                 scaler.update()
                 losses.append(loss.item())
-            hand.append(sum(losses) / 6)
-    assert record.values("loss/optimized")[0] == pytest.approx(hand[0], rel=1e-3)
-    assert len(record.values("loss/train")) == 5
+                minimised.append(total.item())
+    means = [sum(losses[i : i + 6]) / 6 for i in range(0, 30, 6)]
+    assert record.values("loss/train") == pytest.approx(means, rel=1e-5)
+    # What else is minimised is known of the steps that are looked at.
+    assert record.values("loss/optimized")[0] in (
+        pytest.approx(sum(minimised[:5]) / 5, rel=1e-5), pytest.approx(sum(minimised[:6]) / 6, rel=1e-5),
+    )  # fmt: skip
 
 
 @SHARES

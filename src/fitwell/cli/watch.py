@@ -26,7 +26,7 @@ def command(
         Path | None, typer.Option("--json", help="Write the result to this file as JSON.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Run a PyTorch training unchanged, and record what happens in it.
+    """Run a training script unchanged, and see into it.
 
     The script gets its arguments, its output, its exit code; what was seen is told on stderr at the end.
     Options of fitwell come before SCRIPT.

@@ -53,7 +53,7 @@ class Training:
     def forget(self) -> None:
         """What was evaluated since the last step is not to be recorded."""
         if self._session is not None and self._session.watcher is not None:
-            self._session.watcher.phases.held.clear()
+            self._session.watcher.phases.forget()
 
     def end(self, error: BaseException | None = None) -> None:
         """The training has ended, by itself or by an exception."""

@@ -360,7 +360,7 @@ def _know_by_class(trace: _Trace, module: nn.Module) -> None:
 
 def is_layer(module: nn.Module) -> bool:
     """Whether a module is one layer: it has no modules within it but those that make its weights."""
-    return module._modules.keys() <= {"parametrizations"} or isinstance(module, nn.MultiheadAttention)
+    return set(module._modules.keys()) <= {"parametrizations"} or isinstance(module, nn.MultiheadAttention)
 
 
 def has_weights(layer: nn.Module) -> bool:

@@ -54,18 +54,26 @@ class ByHand:
         self._waiting: Gradient | None = None
         self._arguments: list[Any] = []  # of torch.func.grad, while it runs
 
-    def backward_begins(self) -> None:
+    def settle(self) -> None:
         """If the parameters were changed since the last gradient, that was a step."""
         waiting, self._waiting = self._waiting, None
         if waiting is None or self.watcher.threads.optimized:
             return
+        if waiting.names:
+            # Of a function: the new parameters are not known yet, but what comes now is no part of this step.
+            if self.thread is None:
+                self._waiting = waiting
+            else:
+                self._count(self.thread, waiting.value)
+            return
         if not _changed(waiting.before, waiting.parameters):
             return
         thread = self._begun(list(waiting.parameters))
+        seconds = self._timed(thread)
         objectives = self.watcher.phases.step(thread)
         thread.by_backward, thread.losses_a_step = True, 1
         losses = [each.loss for each in objectives if each.loss is not None]
-        self._stepped(thread, waiting, losses[0] if losses else None)
+        self._stepped(thread, waiting, seconds, losses[0] if losses else None)
 
     def backward_ended(self, roots: Sequence[Tensor]) -> None:
         """A gradient was computed."""
@@ -79,7 +87,7 @@ class ByHand:
 
     def function_begins(self, argnums: Any, args: tuple[Any, ...]) -> None:
         """``torch.func.grad`` begins: what it is given is what the last step made."""
-        outermost = not torch._C._are_functorch_transforms_active()
+        outermost = not (torch._C._are_functorch_transforms_active() or self.watcher.threads.optimized)
         self._arguments.append((argnums, args) if outermost else None)
         if not outermost or not isinstance(argnums, int):
             return
@@ -91,8 +99,8 @@ class ByHand:
             return
         thread = self._begun(list(parameters))
         waiting.parameters, waiting.names = parameters, names
-        self.watcher.phases.stepped_by_hand(thread, Objective(waiting.value, []))
-        self._stepped(thread, waiting, waiting.value)
+        seconds = self._count(thread, waiting.value)
+        self._stepped(thread, waiting, seconds, waiting.value)
 
     def function_ended(self, result: Any) -> None:
         """``torch.func.grad`` has computed a gradient."""
@@ -101,6 +109,9 @@ class ByHand:
             return
         gradient, output = result
         value = output[0] if isinstance(output, tuple) else output
+        if self.thread is not None and not self.watcher.level and isinstance(value, Tensor):
+            self.watcher.plan(self.thread, self._count(self.thread, read(value)) or 0.0)
+            return
         names, parameters = _leaves_of(told[1][told[0]])
         gradients = _leaves_of(gradient)[1]
         if parameters and len(parameters) == len(gradients) and isinstance(value, Tensor):
@@ -119,11 +130,23 @@ class ByHand:
         if self.thread is not None and self.watcher.level:
             self.watcher.tell("before_step", self._step(self.thread, gradient, None, None))
 
-    def _stepped(self, thread: Thread, gradient: Gradient, loss: Number | None) -> None:
+    def _timed(self, thread: Thread) -> float | None:
+        """A step more; return the seconds that it took."""
         now = time.perf_counter()
         thread.steps += 1
         seconds = (now - thread.stepped) / (thread.steps - thread.known) if thread.known else None
         thread.stepped, thread.known = now, thread.steps
+        return seconds
+
+    def _count(self, thread: Thread, value: Number | None) -> float | None:
+        """Account for a step of which nothing but the loss is known; return the seconds that it took."""
+        seconds = self._timed(thread)
+        self.watcher.phases.stepped_by_hand(thread, Objective(value, []))
+        return seconds
+
+    def _stepped(
+        self, thread: Thread, gradient: Gradient, seconds: float | None, loss: Number | None
+    ) -> None:
         if self.watcher.level and any(each is not None for each in gradient.gradients):
             self.watcher.looked(thread, self._step(thread, gradient, seconds, loss))
         if not self.watcher.level:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -52,6 +53,7 @@ class Details:
                 continue
             try:
                 known = facts()
+                json.dumps(known)  # one that is no JSON must not take the others with it
             except Exception as error:
                 self.dropped[name] = f"{type(error).__name__}: {error}"
                 continue

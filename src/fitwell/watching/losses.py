@@ -6,6 +6,7 @@ something near it: then it was trained on. What waits in vain was looked at too 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-NEAR = 64  # nodes of the graph that are searched for a loss: a sum of losses is a few nodes away
+NEAR = 64  # nodes of the graph that are searched for losses, and a few more for each
 Number = float | Tensor  # on another device than the CPU a value stays a tensor, so that nothing waits for it
 
 
@@ -42,7 +43,6 @@ class Totals:
     sums: dict[str, tuple[Number, float]] = field(default_factory=dict)  # of values, and of weights
     correct: Number = 0.0
     judged: Number = 0
-    samples: int = 0
 
     def add(self, name: str, value: Number, weight: float) -> None:
         """Add a value to the mean of this name."""
@@ -74,6 +74,17 @@ class Objective:
         """
         return self.parts[0].value if len(self.parts) == 1 else self.value
 
+    @property
+    def function(self) -> str | None:
+        """The name of the loss function; None if there are several, or none of torch's."""
+        functions = {seen.function for seen in self.parts}
+        return functions.pop() if len(functions) == 1 else None
+
+    @property
+    def samples(self) -> int:
+        """Of the batch that it was computed of, as far as is known: so much does it weigh, and 1 if it is not."""
+        return max((seen.samples for seen in self.parts), default=0)
+
 
 def objective(
     roots: Iterable[Tensor], pending: list[Seen], unscaled: Mapping[int, Number]
@@ -96,20 +107,42 @@ def objective(
         value = read(root)
     if len(pending) == 1 and pending[0].sequence == sequence:
         return Objective(value, pending), []
-    near = _sequences(node) if pending else set()
+    near = _reached(node, {seen.sequence for seen in pending if seen.sequence is not None})
     parts = [seen for seen in pending if seen.sequence in near]
     return Objective(value, parts), [seen for seen in pending if seen.sequence not in near]
 
 
-def _sequences(node: Any) -> set[int]:
-    """The sequence numbers of the nodes of a graph that are nearest to this one."""
-    found, queue = {node._sequence_nr()}, [node]
-    while queue and len(found) < NEAR:
-        for below, _ in queue.pop(0).next_functions:
-            if below is not None and below._sequence_nr() not in found:
-                found.add(below._sequence_nr())
-                queue.append(below)
+def _reached(root: Any, wanted: set[int]) -> set[int]:
+    """Those of the nodes with these sequence numbers that a graph leads to.
+
+    What was computed last is searched first, and nothing is searched that lies below what is wanted: so the sum
+    of a loss over hundreds of time steps takes as many nodes, and none of the model that computed them.
+    """
+    queue, seen = [(-root._sequence_nr(), 0, root)], {root}
+    found: set[int] = set()
+    nodes = NEAR + 4 * len(wanted)
+    while queue and nodes and len(found) < len(wanted):
+        nodes -= 1
+        number, _, node = heapq.heappop(queue)
+        if -number in wanted:
+            found.add(-number)
+            continue
+        for below, _ in node.next_functions:
+            # That of a parameter is higher than any other.
+            if below is not None and below not in seen and below._sequence_nr() <= -number:
+                seen.add(below)
+                heapq.heappush(queue, (-below._sequence_nr(), len(seen), below))
     return found
+
+
+def recorded() -> bool:
+    """Whether somebody records what is done, in a trace or a dispatch mode: what we do must not be in it."""
+    return torch._C._len_torch_dispatch_stack() > 0 or torch._C._get_tracing_state() is not None
+
+
+def transformed() -> bool:
+    """Whether nothing can be measured: within a function transform, or where somebody records what is done."""
+    return bool(torch._C._are_functorch_transforms_active()) or recorded()
 
 
 def seen_loss(function: str, value: Tensor, arguments: Mapping[str, Any]) -> Seen:

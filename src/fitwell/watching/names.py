@@ -10,7 +10,7 @@ from types import FrameType
 
 from torch import Tensor, nn
 
-from fitwell.watching.source import variable_name
+from fitwell.watching.source import variable_name, visible
 
 WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel, DistributedDataParallel, torch.compile
 
@@ -33,6 +33,18 @@ class Models:
         name = self._unique(variable_name(module, frame) or type(module).__name__)
         self._models[id(module)] = (weakref.ref(module), name)
         self.order.append((name, type(module).__name__))
+
+    def search(self, parameters: Iterable[Tensor], frame: FrameType | None) -> list[tuple[str, nn.Module]]:
+        """The models that hold any of these parameters, though they were not seen to be called.
+
+        Between the looks calls are not seen, and a closure calls its model within the step.
+        """
+        wanted = {id(parameter) for parameter in parameters}
+        for _, value in visible(frame):
+            if isinstance(value, nn.Module) and any(id(p) in wanted for p in value.parameters()):
+                self.called(value, frame)
+                break
+        return self.of(parameters)
 
     def all(self) -> list[tuple[str, nn.Module]]:
         """The models that are still there, with their names."""

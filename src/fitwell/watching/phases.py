@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
-import math
 import time
-import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
-from torch.utils.data import DistributedSampler, RandomSampler, SequentialSampler
-from torch.utils.data.dataloader import _InfiniteConstantSampler
 
 from fitwell.watching.losses import Number, Objective, Seen, Totals, objective
+from fitwell.watching.passes import Origin, Passes, Reference
 from fitwell.watching.threads import Thread
 
 STALE = 2  # steps after which a loss that nothing was propagated back from was only looked at
-MOST_PENDING = 64
+MOST_PENDING = 1024
 FREELY = 50  # passes that are recorded however quickly they follow each other
 SECONDS = 0.05  # between the others
 AGAIN = "train_evaluated"  # training data on which a loss was computed without a step
 
-WHOLE = (RandomSampler, SequentialSampler, DistributedSampler, _InfiniteConstantSampler)
-Reference = Callable[[], Any]
-Emit = Callable[[Thread, tuple[float, int], str, dict[str, Number]], None]
+At = tuple[float, int]  # epoch and step
+Emit = Callable[[Thread, At, str, dict[str, Number]], None]
+
+
+@dataclass
+class Waiting:
+    """A loss with a graph, from which nothing was propagated back yet."""
+
+    seen: Seen
+    origin: Origin
+    steps: int = 0  # that were taken since
+
+
+@dataclass
+class Limit:
+    """Lets what ends in quick succession be recorded now and then only."""
+
+    count: int = 0
+    last: float = 0.0
+
+    def allows(self) -> bool:
+        """Whether to record now; what is not recorded is added to what comes next."""
+        now = time.monotonic()
+        if self.count >= FREELY and now - self.last < SECONDS:
+            return False
+        self.count, self.last = self.count + 1, now
+        return True
+
+
+@dataclass
+class Held:
+    """What was computed on some data without a step, and when."""
+
+    at: At = (0.0, 0)
+    parts: dict[str, Totals] = field(default_factory=dict)
 
 
 class Phases:
@@ -31,89 +61,116 @@ class Phases:
 
     Args:
         emit: is given the thread, the epoch and step, the part and the signals of a pass that ended.
+        threads: all of them.
     """
 
-    def __init__(self, emit: Emit) -> None:
-        self.emit = emit
-        self.pending: list[tuple[Seen, Any, int]] = []  # loss, target, age in steps
+    def __init__(self, emit: Emit, threads: Sequence[Thread]) -> None:
+        self.emit, self.threads = emit, threads
+        self.pending: list[Waiting] = []
         self.window: list[Objective] = []
         self.unscaled: dict[int, Number] = {}
-        self.held: dict[str, Totals] = {}
+        self.evaluating = False
         self.evaluations = 0  # that have ended
         self.thread: Thread | None = None
-        self.passes = Passes()
-        self._known: dict[str, Thread] = {}
-        self._open: dict[str, Thread] = {}  # with steps that are not recorded yet
-        self._held_at = 0.0, 0  # epoch and step
-        self._emitted, self._emitted_at = 0, 0.0
+        self.passes = Passes(threads)
+        self._held, self._again = Held(), Held()
+        self._training_limit, self._held_limit = Limit(), Limit()
 
     def part(self, target: Any = None) -> str:
         """Whose data something is computed on now, if it is not trained on."""
-        if self.passes.is_training_data(target):
-            return AGAIN
-        return self.passes.held_out_name()
+        origin = self.passes.origin(target)
+        return AGAIN if origin.trained_on else self.passes.held_out_name(origin.loader)
 
-    def looked(self, seen: Seen, target: Any = None) -> str:
-        """A loss was computed that has no graph, or that nothing was propagated back from; return its part."""
-        if self.passes.is_training_data(target):
-            part = AGAIN
-        else:
-            part = self.passes.held_out()
-            self._evaluation_begins()
-        self.held.setdefault(part, Totals()).count(seen)
+    def looked(self, seen: Seen, target: Any = None, loading: Reference | None = None) -> str:
+        """A loss was computed that has no graph, or that nothing was propagated back from; return its part.
+
+        Args:
+            seen: the loss.
+            target: what it was computed with.
+            loading: what the loader gave it that gave the last batch then, if not now.
+        """
+        return self._looked(seen, self.passes.origin(target, loading))
+
+    def _looked(self, seen: Seen, origin: Origin) -> str:
+        held = self._again if origin.trained_on else self._held
+        part = AGAIN if origin.trained_on else self.passes.held_out(origin.loader)
+        if not origin.trained_on and not self.evaluating:
+            self.evaluating = True
+            self.passes.evaluated()
+            self._close_training()
+        if origin.trained_on or not held.parts:
+            held.at = self._now()
+        held.parts.setdefault(part, Totals()).count(seen)
         return part
 
-    def _evaluation_begins(self) -> None:
-        if self.thread is not None and not set(self.held) - {AGAIN}:
-            self.passes.evaluated()
-            self._held_at = self.passes.epoch(self.thread), self.thread.steps
-            self._close_training()
+    def _now(self) -> At:
+        return (0.0, 0) if self.thread is None else (self.passes.epoch(self.thread), self.thread.steps)
 
     def computed(self, seen: Seen, target: Any) -> None:
         """A loss was computed that has a graph."""
-        self.passes.target(target, seen.samples)
-        self.pending.append((seen, target, 0))
+        origin = self.passes.origin(target)
+        self.passes.target(target)
+        self.passes.used()
+        self.pending.append(Waiting(seen, origin))
         if len(self.pending) > MOST_PENDING:
-            self.looked(*self.pending.pop(0)[:2])
+            oldest = self.pending.pop(0)
+            self._looked(oldest.seen, oldest.origin)
 
     def backward(self, roots: Iterable[Tensor]) -> Objective:
         """Gradients are computed from here: training goes on, so an evaluation has ended."""
+        found, rest = objective(roots, [waiting.seen for waiting in self.pending], self.unscaled)
+        left = {id(seen) for seen in rest}
+        linked = [number for number, waiting in enumerate(self.pending) if id(waiting.seen) not in left]
+        if linked:
+            before, origin = self.pending[: linked[0]], self.pending[linked[0]].origin
+            # What was computed on other data before this was an evaluation without ``no_grad``.
+            elsewhere = [each for each in before if each.origin != origin]
+            for each in elsewhere:
+                self._looked(each.seen, each.origin)
+            left -= {id(each.seen) for each in elsewhere}
+        self.pending = [waiting for waiting in self.pending if id(waiting.seen) in left]
         self.resumed()
-        waiting = [seen for seen, _, _ in self.pending]
-        found, _ = objective(roots, waiting, self.unscaled)
-        linked = {id(seen) for seen in found.parts}
-        self.pending = [entry for entry in self.pending if id(entry[0]) not in linked]
         self.unscaled.clear()
         self.window.append(found)
         return found
 
     def resumed(self) -> None:
         """Training goes on, so an evaluation has ended."""
-        if any(part != AGAIN for part in self.held):
+        if self.evaluating:
+            self.evaluating = False
+            self.evaluations += 1
             self._close_held()
+
+    def arrived(self, thread: Thread) -> None:
+        """A step was taken whose loss is not counted yet: it may be the first one of a pass."""
+        moved = self.passes.moved()
+        if moved or thread.steps == 1:
+            for each in self.threads:
+                self.passes.count(self._fold(each))
+        if moved and self.passes.move(thread):
+            self._close_training(arriving=thread)
 
     def unwatched(self, thread: Thread) -> None:
         """Account for the steps of a thread since it was looked at: their losses were added up in it."""
         self.thread, thread.booked = thread, thread.steps
+        self._record_what_waits()
         if self.passes.stepped(thread, self._fold(thread)):
             self._close_training()
 
     def _fold(self, thread: Thread) -> int:
         """Take what the steps between two looks added up into the totals; return how many samples they had."""
-        samples, total = thread.quick_samples, thread.quick_sum
-        thread.quick_samples, thread.quick_sum = 0, 0.0
-        if samples:
-            self._open[thread.name] = thread
-            function = primary(thread)
-            for name in ("loss", function) if function and not thread.by_backward else ("loss", "objective"):
-                thread.totals.add(name, total / samples, samples)
-        return 0 if thread.by_backward else samples
+        samples, weight, total = thread.quick_samples, thread.quick_weight, thread.quick_sum
+        thread.quick_samples, thread.quick_weight, thread.quick_sum = 0, 0, 0.0
+        if weight:
+            for name in ("loss", (not thread.by_backward and thread.function) or "objective"):
+                thread.totals.add(name, total / weight, weight)
+        return samples
 
     def stepped_by_hand(self, thread: Thread, found: Objective) -> None:
         """A step was taken with a gradient from a function, whose loss is all that is known."""
         self.resumed()
-        thread.last, self.thread = [found], thread
-        self._open[thread.name] = thread
+        thread.last, self.thread, thread.booked = [found], thread, thread.steps
+        thread.function = found.function
         _count(thread.totals, found)
         if self.passes.stepped(thread, 0):
             self._close_training()
@@ -127,93 +184,104 @@ class Phases:
         shared = not found and self.thread is not None and self.thread is not thread
         if shared and self.thread is not None:
             found = self.thread.last
+        self.arrived(thread)
         thread.last, self.thread, thread.booked = found, thread, thread.steps
-        self._open[thread.name] = self._known[thread.name] = thread
-        totals = thread.totals
         for each in found:
-            _count(totals, each)
-        _learn(thread, found, simple=not self.pending and not shared)
+            _count(thread.totals, each)
+        if shared:
+            thread.losses_a_step = 0  # between the looks they are those of the other thread
+        elif not self.pending:
+            _learn(thread, found)
+        self._record_what_waits()
         self._age()
-        if self.passes.stepped(thread, sum(seen.samples for each in found for seen in each.parts)):
+        if self.passes.stepped(thread, 0 if shared else sum(each.samples for each in found)):
             self._close_training()
         return found
 
     def steps_left(self, thread: Thread, seconds: float) -> float:
         """How many steps until there is a pass to record, if a step takes so many seconds."""
-        samples = sum(seen.samples for each in thread.last for seen in each.parts)
-        least = SECONDS / seconds if self._emitted >= FREELY and seconds else 1.0
+        least = SECONDS / seconds if self._training_limit.count >= FREELY and seconds else 1.0
+        samples = max(each.samples_a_step for each in (thread, *self.threads[-4:]))  # of those that alternate
         return max(self.passes.steps_left(samples), least)
 
-    def loader_begins(self, source: Any, batches: int | None) -> None:
-        """A DataLoader is iterated anew, which gives so many batches."""
-        if self.passes.begins(source, batches):
+    def forget(self) -> None:
+        """What was evaluated since the last step is not to be recorded."""
+        self._held, self.evaluating = Held(), False
+
+    def loader_begins(self, source: Any) -> None:
+        """A DataLoader over this source is iterated anew."""
+        if self.passes.begins(source):
             self._close_training()
 
     def finish(self) -> None:
         """The program has ended."""
-        for seen, target, _ in self.pending:
-            self.looked(seen, target)
+        for waiting in self.pending:
+            self._looked(waiting.seen, waiting.origin)
         self.pending = []
+        for thread in self.threads:
+            self.passes.count(self._fold(thread))
+        self.passes.finish()
         self._close_held(always=True)
         self._close_training(always=True)
-        self.passes.finish()
 
     def _age(self) -> None:
-        stale = [entry for entry in self.pending if entry[2] + 1 >= STALE]
-        self.pending = [(seen, target, age + 1) for seen, target, age in self.pending if age + 1 < STALE]
-        for seen, target, _ in stale:
-            self.looked(seen, target)
+        for waiting in self.pending:
+            waiting.steps += 1
+        stale = [waiting for waiting in self.pending if waiting.steps >= STALE]
+        self.pending = [waiting for waiting in self.pending if waiting.steps < STALE]
+        for waiting in stale:
+            self._looked(waiting.seen, waiting.origin)
 
-    def _close_training(self, always: bool = False) -> None:
-        if self.thread is None or not (always or self._may_emit()):
+    def _close_training(self, always: bool = False, arriving: Thread | None = None) -> None:
+        if self.thread is None or not (always or self._training_limit.allows()):
             return
-        for thread in self._known.values():
+        for thread in self.threads:
             self.passes.count(self._fold(thread))
-        threads, self._open = self._open, {}
-        for thread in threads.values():
             totals, thread.totals = thread.totals, Totals()
-            at = self.passes.epoch(thread), thread.steps
-            self.emit(thread, at, "train", figures(totals, "train", primary(thread)))
+            if totals.sums:
+                at = self.passes.epoch(thread), thread.steps
+                if thread is arriving:  # the step that it takes now is not among them
+                    at = float(thread.passes), thread.steps - 1
+                self.emit(thread, at, "train", figures(totals, "train", thread.function))
+        self._again = self._emitted(self._again)
+
+    def _record_what_waits(self) -> None:
+        """An evaluation before the first step belongs to the thread that steps first."""
+        if self._held.parts and not self.evaluating:
+            self._close_held()
 
     def _close_held(self, always: bool = False) -> None:
-        if self.thread is None or not self.held or not (always or self._may_emit()):
-            return
-        held, self.held = self.held, {}
-        self.evaluations += 1
-        for part, totals in held.items():
-            self.emit(self.thread, self._held_at, part, figures(totals, part, primary(self.thread)))
+        if always or self._held_limit.allows():
+            self._held = self._emitted(self._held)
+            self._again = self._emitted(self._again)
 
-    def _may_emit(self) -> bool:
-        now = time.monotonic()
-        if self._emitted >= FREELY and now - self._emitted_at < SECONDS:
-            return False
-        self._emitted, self._emitted_at = self._emitted + 1, now
-        return True
+    def _emitted(self, held: Held) -> Held:
+        thread = self.thread
+        if thread is None:
+            return held  # it belongs to the thread that will step first
+        for part, totals in held.parts.items():
+            self.emit(thread, held.at, part, figures(totals, part, thread.function))
+        return Held()
 
 
 def _count(totals: Totals, each: Objective) -> None:
-    weight = float(each.parts[0].samples) if len(each.parts) == 1 else 1.0
     if each.loss is not None:
-        totals.add("loss", each.loss, weight)
+        totals.add("loss", each.loss, each.samples or 1)
     if each.value is not None:
-        totals.add("objective", each.value, 1.0)
+        totals.add("objective", each.value, each.samples or 1)
     for seen in each.parts:
         totals.count(seen)
-        totals.samples += seen.samples
 
 
-def _learn(thread: Thread, found: list[Objective], simple: bool) -> None:
-    """How many losses a step of this thread has, for the steps between the looks."""
+def _learn(thread: Thread, found: list[Objective]) -> None:
+    """What a step of this thread computes, for the steps between the looks."""
     parts = [len(each.parts) for each in found]
     thread.by_backward = any(count != 1 for count in parts)
     thread.summed = any(seen.summed for each in found for seen in each.parts)
-    thread.losses_a_step = len(found) if simple and all(each.value is not None for each in found) else 0
-
-
-def primary(thread: Thread) -> str | None:
-    """The loss function that a thread is trained on; None if there are several, or one that is not torch's."""
-    functions = {seen.function for each in thread.last for seen in each.parts}
-    return functions.pop() if len(functions) == 1 else None
+    functions = {each.function for each in found}
+    thread.function = functions.pop() if len(functions) == 1 else None
+    thread.samples_a_step = max(thread.samples_a_step, sum(each.samples for each in found))
+    thread.losses_a_step = len(found) if all(each.value is not None for each in found) else 0
 
 
 def figures(totals: Totals, part: str, function: str | None) -> dict[str, Number]:
@@ -235,168 +303,3 @@ def figures(totals: Totals, part: str, function: str | None) -> dict[str, Number
     if not isinstance(totals.judged, (int, float)) or totals.judged:
         result[f"accuracy/{part}"] = totals.correct / totals.judged
     return result
-
-
-class Passes:
-    """Finds out how often the data was passed over.
-
-    A DataLoader that steps are taken from tells it; without one the size of the tensor that the targets are slices
-    of; else evaluations are taken for the ends of epochs.
-    """
-
-    def __init__(self) -> None:
-        self.passing: dict[str, Thread] = {}  # those that stepped since the last pass ended
-        self.source = ""  # loader, tensor or evaluation
-        self.size: int | None = None  # samples, or batches of the loader
-        self._loading: Reference | None = None  # the source whose batch was given last
-        self._training: Reference | None = None  # the source that steps are taken from
-        self._batches = 0
-        self._samples = 0
-        self._given, self._length = 0, None  # of the loading source: batches so far, and all of them
-        self._unused = 0  # batches that were given, and no loss computed of
-        self._target: weakref.ref[Tensor] | None = None
-        self._storages: set[int] = set()
-        self._names: list[tuple[Reference, str]] = []
-        self.expected = ("val", "test")  # what held-out data is called, in the order that it comes in
-
-    def begins(self, source: Any, batches: int | None) -> bool:
-        """A DataLoader over this source is iterated anew; tell whether a pass of training ended by that."""
-        training = _same(self._training, source) and self._batches > 0
-        if training:
-            if self.passing:
-                self.size = self._batches  # a loop may leave its loader early; to peek into it is no pass
-            self._end()
-        return training
-
-    def asked(self) -> None:
-        """A batch is asked for: until it comes, the loader may be at its end, unless it looks ahead."""
-        if self._unused <= 0:
-            self._loading = None
-
-    def given(self, source: Any, number: int, batches: int | None) -> None:
-        """A loader over this source gave one of its batches."""
-        self._unused = self._unused + 1 if _same(self._loading, source) else 1
-        self._loading = _reference(source)
-        self._given, self._length = number, batches
-        if _same(self._training, source):
-            self._batches = number
-
-    def used(self) -> None:
-        """A loss was computed: of the batches that were given one was used."""
-        self._unused = max(0, self._unused - 1)
-
-    def finish(self) -> None:
-        """The program has ended: a pass that is complete has ended, too."""
-        if self.source == "loader" and self.size is not None and self._batches >= self.size:
-            self._end()
-
-    def target(self, target: Any, samples: int) -> None:
-        """The target of a loss that is trained on: a slice of a larger tensor tells how many samples there are."""
-        if self._training is not None or not isinstance(target, Tensor) or not target.dim():
-            return
-        if self._target is not None and self._target() is target:
-            self.source, self.size = "tensor", samples  # the same tensor again: each step is a pass
-            return
-        self._target = weakref.ref(target)
-        rows = _rows(target)
-        if rows > target.shape[0]:
-            self.source, self.size = "tensor", rows
-            self._storages = {target.untyped_storage().data_ptr()}
-
-    def stepped(self, thread: Thread, samples: int) -> bool:
-        """An optimizer stepped; tell whether that ended a pass over a tensor."""
-        self.passing[thread.name] = thread
-        source = self._loading() if self._loading is not None else None
-        if source is not None and not _same(self._training, source):
-            if self._training is not None and self._batches and thread.steps > 1:
-                self._end()
-            self._training, self.source = self._loading, "loader"
-            self.size, self._batches = self._length, self._given
-        self._samples += samples
-        if self.source != "tensor" or self.size is None or self._samples < self.size:
-            return False
-        self._end()
-        return True
-
-    def steps_left(self, samples_a_step: float) -> float:
-        """How many steps until a pass over a tensor ends."""
-        if self.source != "tensor" or self.size is None or not samples_a_step:
-            return math.inf
-        return max(1.0, (self.size - self._samples) / samples_a_step)
-
-    def count(self, samples: int) -> None:
-        """So many samples were trained on."""
-        self._samples += samples
-
-    def epoch(self, thread: Thread) -> float:
-        """Passes that a thread has made, with the begun one."""
-        done = self._batches if self.source == "loader" else self._samples
-        part = min(1.0, done / self.size) if self.size else 0.0
-        return thread.passes + (part if thread.name in self.passing else 0.0)
-
-    def evaluated(self) -> None:
-        """An evaluation begins: with nothing else to go by, an epoch ends."""
-        if not self.source:
-            self._end()
-
-    @property
-    def training(self) -> bool:
-        """Whether the last batch came from the loader that steps are taken from."""
-        source = self._loading() if self._loading is not None else None
-        return source is not None and _same(self._training, source)
-
-    def is_training_data(self, target: Any) -> bool:
-        """Whether this comes from the loader, or lies in the tensor, that is trained on."""
-        if self._loading is not None and self._loading() is not None:
-            return self.training
-        if not isinstance(target, Tensor):
-            return False
-        same = self._target is not None and self._target() is target
-        return same or target.untyped_storage().data_ptr() in self._storages
-
-    def held_out_name(self) -> str:
-        """The name of the held-out data that is read now."""
-        source = self._loading() if self._loading is not None else None
-        return next((name for known, name in self._names if known() is source), "val")
-
-    def held_out(self) -> str:
-        """The same, and name it if it is new: ``val`` is what comes first, then ``test``, ``held_out_3``."""
-        source = self._loading() if self._loading is not None else None
-        self._names = [(known, name) for known, name in self._names if known() is not None]
-        taken = {name for _, name in self._names}
-        if source is None or any(known() is source for known, _ in self._names):
-            return self.held_out_name()
-        names = (*self.expected, *(f"held_out_{number}" for number in range(len(self.expected) + 1, len(taken) + 4)))
-        name = next(name for name in names if name not in taken)
-        self._names.append((_reference(source), name))
-        return name
-
-    def _end(self) -> None:
-        passes = max(1, int(self._samples // self.size)) if self.source == "tensor" and self.size else 1
-        for thread in self.passing.values():
-            thread.passes += passes
-        self.passing = {}
-        self._batches = self._samples = 0
-
-
-def source_of(dataset: Any, index_sampler: Any) -> Any:
-    """What a loader takes its batches from: the dataset, or the sampler that picks a part of it."""
-    sampler = getattr(index_sampler, "sampler", index_sampler)
-    return dataset if isinstance(sampler, WHOLE) else sampler
-
-
-def _reference(thing: Any) -> Reference:
-    try:
-        return weakref.ref(thing)
-    except TypeError:  # a list
-        return lambda: thing
-
-
-def _same(reference: Reference | None, thing: Any) -> bool:
-    return reference is not None and reference() is thing
-
-
-def _rows(tensor: Tensor) -> int:
-    """How many samples the memory holds that a tensor is a slice of."""
-    row = tensor[0].numel() * tensor.element_size() if len(tensor) else 0
-    return tensor.untyped_storage().nbytes() // row if row else 0

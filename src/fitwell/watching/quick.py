@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from fitwell.watching.losses import Number
+from fitwell.watching.losses import Number, transformed
 
 if TYPE_CHECKING:
     import torch
 
+    from fitwell.watching.passes import Passes
     from fitwell.watching.threads import Thread
 
 MOST = 10_000  # losses that wait for a step
 
-Entry = tuple[str, Number, int]  # function, value, samples
+Entry = tuple[str, Number, int, Any]  # function, value, samples, what the loader took its last batch from
 
 
 class Quick:
@@ -31,7 +33,8 @@ class Quick:
         loss: takes a loss that is not trained on: (function, value, arguments).
         step: takes a step at which there is more to do: (optimizer, args, kwargs).
         step_by_hand: the same, where there is no optimizer.
-        thread_of: the thread of an optimizer.
+        thread_of: the thread of an optimizer; None if it has not stepped before.
+        passes: is told what losses are computed with.
     """
 
     def __init__(
@@ -39,7 +42,8 @@ class Quick:
         loss: Callable[..., None],
         step: Callable[..., None],
         step_by_hand: Callable[[], None],
-        thread_of: Callable[[torch.optim.Optimizer], Thread],
+        thread_of: Callable[[torch.optim.Optimizer], Thread | None],
+        passes: Passes,
     ) -> None:
         self.on = False
         self.alarm = False  # a loss was not finite
@@ -47,44 +51,60 @@ class Quick:
         self.losses: list[Entry] = []
         self.objectives: list[Entry] = []
         self.by_hand: Thread | None = None  # the thread of a program without an optimizer
-        self._loss, self._step, self._thread_of = loss, step, thread_of
+        self._owner = get_ident()
+        self._loss, self._step, self._thread_of, self._passes = loss, step, thread_of, passes
         self._stepped_by_hand = step_by_hand
         self._optimizer: Callable[[], torch.optim.Optimizer | None] = lambda: None  # that steps
         self._thread: Thread | None = None  # its thread
-        self._waiting = self.losses  # what its losses are taken from
+        self._waiting, self._other = self.losses, self.objectives  # what its losses are taken from, and are not
         self._steps = 0  # that are not counted in the thread yet
         self._expected = 0  # entries that they have
 
     def loss_hook(self, function: str) -> Callable[..., None]:
         """What a loss function calls when it returns."""
-        losses, slow = self.losses, self._loss
+        slow = self._loss
 
         def loss(value: Any, *arguments: Any) -> None:
             if self.on and type(value) is Tensor and value.requires_grad:
-                try:
-                    number = value.item() if value.is_cpu else value.detach()
-                    losses.append((function, number, arguments[0].size(0)))
-                except (AttributeError, IndexError, RuntimeError, ValueError):
-                    return  # not a scalar, or within a function transform
-                if type(number) is float and number - number != 0.0:  # not finite
-                    self.alarm, self.countdown = True, 1
-                if len(losses) > 2 * MOST:
-                    self._forget()
+                self.take(function, value, arguments)
             else:
                 slow(function, value, arguments)
 
         return loss
 
+    def take(self, function: str, value: Tensor, arguments: tuple[Any, ...]) -> None:
+        """A loss that has a graph."""
+        if get_ident() != self._owner or transformed():
+            return
+        passes = self._passes
+        try:
+            number = value.item() if value.is_cpu else value.detach()
+            self.losses.append((function, number, arguments[0].size(0), passes.loading))
+            passes.used()
+            passes.targeted = weakref.ref(arguments[1])
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+            return  # neither a scalar nor a batch
+        if passes.slices is not None and passes.slices.see(arguments[1]):
+            self.countdown = 1  # a pass is over
+        if type(number) is float and number - number != 0.0:  # not finite
+            self.alarm, self.countdown = True, 1
+        if len(self.losses) > 2 * MOST:
+            self._forget()
+
     def backward_hook(self, roots: Any, *_: Any) -> None:
         """What ``backward`` calls when it begins, where a thread's loss is none of torch's functions."""
-        if self.on and type(roots) is Tensor:
+        if self.on and type(roots) is Tensor and get_ident() == self._owner and not transformed():
             try:
                 number = roots.item() if roots.is_cpu else roots.detach()
             except (RuntimeError, ValueError):
                 return
-            self.objectives.append(("", number, 1))
-            if self.by_hand is not None:
-                self._step_by_hand(self.by_hand)
+            self.objective(number, self.losses[-1][2] if self.losses else 0)
+
+    def objective(self, value: Number, samples: int) -> None:
+        """A value that ``backward`` starts from, of a batch of so many samples; 0 if that is unknown."""
+        self.objectives.append(("", value, samples, None))
+        if self.by_hand is not None:
+            self._step_by_hand(self.by_hand)
 
     def _step_by_hand(self, thread: Thread) -> None:
         """Where there is no optimizer each ``backward`` belongs to a step."""
@@ -99,12 +119,12 @@ class Quick:
 
     def step_hook(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """What an optimizer calls when it has stepped."""
+        if get_ident() != self._owner:
+            return
         self.countdown -= 1
-        if not self.on or self.countdown <= 0:
+        if not self.on or self.countdown <= 0 or not self._turned_to(optimizer):
             self._step(optimizer, args, kwargs)
             return
-        if self._optimizer() is not optimizer:
-            self._turn_to(optimizer)
         thread = self._thread
         self._expected += thread.losses_a_step  # type: ignore[union-attr]
         if thread.losses_a_step and len(self._waiting) != self._expected:  # type: ignore[union-attr]
@@ -112,6 +132,9 @@ class Quick:
             self._step(optimizer, args, kwargs)
             return
         self._steps += 1
+        self._other.clear()
+        if not thread.losses_a_step:  # type: ignore[union-attr]
+            self._waiting.clear()
 
     def begin(self, on: bool) -> None:
         """Nobody looks from now on; losses that wait are forgotten."""
@@ -123,28 +146,28 @@ class Quick:
         """Count what was received in its thread; losses since the last step go on waiting."""
         steps, expected, thread = self._steps, self._expected, self._thread
         self._steps = self._expected = 0
-        if not steps or thread is None:
-            return
-        thread.steps += steps
-        if thread.losses_a_step:
+        if steps and thread is not None:
+            thread.steps += steps
             add(thread, self._waiting[:expected])
             del self._waiting[:expected]
-            (self.losses if self._waiting is self.objectives else self.objectives).clear()
-        else:
-            self._forget()
 
     @property
     def latest(self) -> Thread | None:
         """The thread that stepped last."""
         return self._thread
 
-    def _turn_to(self, optimizer: torch.optim.Optimizer) -> None:
+    def _turned_to(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether the steps that are counted now are those of this optimizer; of one that is not known none are."""
+        if self._optimizer() is optimizer:
+            return True
         self.flush()
-        self._optimizer, self._thread = weakref.ref(optimizer), self._thread_of(optimizer)
-        if not self._thread.looked:
-            self.countdown = 1
-        self._waiting = self.objectives if self._thread.by_backward else self.losses
-        (self.losses if self._thread.by_backward else self.objectives).clear()
+        thread = self._thread_of(optimizer)
+        if thread is None:
+            return False
+        self._optimizer, self._thread = weakref.ref(optimizer), thread
+        both = self.losses, self.objectives
+        self._other, self._waiting = both if thread.by_backward else both[::-1]
+        return True
 
     def _forget(self) -> None:
         self.losses.clear()
@@ -153,6 +176,8 @@ class Quick:
 
 def add(thread: Thread, losses: list[Entry]) -> None:
     """Add losses that were trained on to their thread."""
-    for _, value, samples in losses:
-        thread.quick_sum += value if thread.summed else value * samples
+    for function, value, samples, _ in losses:
+        weight = samples or 1
+        thread.quick_sum += value if thread.summed and function else value * weight
+        thread.quick_weight += weight
         thread.quick_samples += samples

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,10 +14,11 @@ from torch.utils.data import IterableDataset
 
 from fitwell.watching.by_hand import ByHand
 from fitwell.watching.hooks import arguments_of
-from fitwell.watching.losses import Seen, judge, read, seen_loss
+from fitwell.watching.losses import Objective, Seen, judge, read, seen_loss, transformed
 from fitwell.watching.moments import Backward, Batch, Call, LossCall, ModuleCall, Step
-from fitwell.watching.phases import AGAIN, source_of
-from fitwell.watching.quick import add
+from fitwell.watching.passes import source_of
+from fitwell.watching.phases import AGAIN
+from fitwell.watching.quick import Entry, add
 from fitwell.watching.source import origin, user_frame, where
 from fitwell.watching.threads import Thread, optimized
 
@@ -48,6 +50,10 @@ class Receiver:
         watcher, phases = self.watcher, self.watcher.phases
         if type(value) is not Tensor or value.dim() or transformed():
             return
+        self.by_hand.settle()
+        if watcher.quick.on and value.requires_grad:  # the look has ended by that
+            watcher.quick.take(function, value, arguments)
+            return
         told = arguments_of(function, arguments)
         seen, target = seen_loss(function, value, told), told.get("target", told.get("targets"))
         if watcher.level or watcher.budget.free > (0.0 if value.requires_grad else -watcher.budget.overdraft):
@@ -68,14 +74,25 @@ class Receiver:
     def backward(self, tensors: Any, *_: Any) -> None:
         """``backward`` begins."""
         roots = _tensors(tensors)
-        self.by_hand.backward_begins()
+        self.by_hand.settle()
         first = not self.watcher.phases.window
-        self.watcher.phases.backward(roots)
+        found = self.watcher.phases.backward(roots)
+        if not self.watcher.level:
+            self._begin_quick(found)
+            return
         self.watcher.tell("on_backward", self._backward(roots, first))
         self.called("backward", None)
 
+    def _begin_quick(self, found: Objective) -> None:
+        """The look ended with the step before this ``backward``, which was done by hand."""
+        self.watcher.phases.window.clear()
+        if found.value is not None:
+            self.watcher.quick.objective(found.value, found.samples)
+
     def backward_ended(self, _result: None, tensors: Any, *_: Any) -> None:
         """``backward`` has run."""
+        if not self.watcher.level:
+            return
         moment = self._backward(_tensors(tensors), len(self.watcher.phases.window) == 1)
         self.watcher.tell("after_backward", moment)
         self.by_hand.backward_ended(moment.roots)
@@ -87,15 +104,14 @@ class Receiver:
 
     def loader_begins(self, loader: Any) -> None:
         """A DataLoader is iterated anew."""
-        counted = not isinstance(loader.dataset, IterableDataset) and loader.batch_sampler is not None
-        batches = len(loader.batch_sampler) if counted else None
+        self.by_hand.settle()
         self.watcher.catch_up()
         self.watcher.quick.countdown = 1  # whether this loader is trained from shows at the next step
-        self.watcher.phases.loader_begins(source_of(loader.dataset, loader._index_sampler), batches)
+        self.watcher.phases.loader_begins(source_of(loader.dataset, loader._index_sampler))
 
-    def batch_asked(self, _iterator: Any) -> None:
+    def batch_asked(self, iterator: Any) -> None:
         """A batch is asked for."""
-        self.watcher.phases.passes.asked()
+        self.watcher.phases.passes.asked(iterator)
         self._asked = time.perf_counter()
 
     def batch_given(self, batch: Any, iterator: Any) -> None:
@@ -103,9 +119,9 @@ class Receiver:
         phases, sampler = self.watcher.phases, iterator._index_sampler
         counted = not isinstance(iterator._dataset, IterableDataset) and hasattr(sampler, "__len__")
         source, batches = source_of(iterator._dataset, sampler), len(sampler) if counted else None
-        phases.passes.given(source, iterator._num_yielded, batches)
+        phases.passes.given(iterator, source, iterator._num_yielded, batches)
         if self.watcher.level:
-            part = "train" if phases.passes.training or torch.is_grad_enabled() else phases.part()
+            part = "train" if torch.is_grad_enabled() else phases.part()
             self.watcher.tell("on_batch", Batch(batch, part, time.perf_counter() - self._asked), part)
 
     def mode_set(self, module: nn.Module, mode: bool = True) -> None:
@@ -146,6 +162,8 @@ class Receiver:
 
     def module_called(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """A module is called."""
+        if self._calls and not _within_call():
+            self._calls.clear()  # an exception ended them
         if not self._calls and not transformed():
             if self.watcher.break_off() or self._seen_enough():
                 return
@@ -189,6 +207,8 @@ class Receiver:
         """An optimizer stepped, and is looked at or has more to be done about."""
         now, watcher = time.perf_counter(), self.watcher
         thread = watcher.threads.of(optimizer)
+        if not watcher.level:
+            self._evaluated_with_graph(thread)
         thread.steps += 1
         seconds = (now - thread.stepped) / (thread.steps - thread.known) if thread.known else None
         thread.stepped, thread.known = now, thread.steps
@@ -208,25 +228,48 @@ class Receiver:
         thread = self.by_hand.thread
         if thread is None:
             return
+        self.watcher.phases.resumed()
         now = time.perf_counter()
         seconds = (now - thread.stepped) / max(1, thread.steps - thread.known)
         thread.stepped, thread.known = now, thread.steps
         self._catch_up(thread)
         self.watcher.plan(thread, seconds)
 
+    def _evaluated_with_graph(self, thread: Thread) -> None:
+        """What was computed before this step, and nothing came of it, was an evaluation without ``no_grad``."""
+        phases, waiting = self.watcher.phases, self._waiting(thread)
+        if not thread.steps and len(waiting) != thread.losses_a_step:
+            thread.losses_a_step = 0  # it is another training than the one before
+        if thread.losses_a_step and not thread.by_backward:
+            self._looked_at(thread, waiting[: -thread.losses_a_step])
+        phases.resumed()
+
+    def finish(self) -> None:
+        """The program has ended, perhaps with an evaluation."""
+        self.by_hand.settle()
+        thread, quick = self.watcher.phases.thread, self.watcher.quick
+        if thread is not None and thread.losses_a_step and not thread.by_backward:
+            self._looked_at(thread, quick.losses)
+
+    def _looked_at(self, thread: Thread, losses: list[Entry]) -> None:
+        for function, value, samples, loading in losses:
+            mean = value / samples if thread.summed and samples else value
+            self.watcher.phases.looked(Seen(function, mean, samples), loading=loading)
+
     def _catch_up(self, thread: Thread) -> None:
         """Account for the steps that nobody looked at, up to this one."""
-        phases, quick = self.watcher.phases, self.watcher.quick
-        waiting = quick.objectives if thread.by_backward else quick.losses
-        surplus = max(0, len(waiting) - thread.losses_a_step)
-        if thread.losses_a_step and not thread.by_backward:
-            for function, value, samples in waiting[:surplus]:
-                # It has a graph, and nothing came of it: an evaluation without no_grad.
-                phases.looked(Seen(function, value, samples))
-        add(thread, waiting[surplus:])
-        quick.begin(True)
-        phases.resumed()
+        phases, waiting = self.watcher.phases, self._waiting(thread)
+        phases.arrived(thread)
+        if thread.losses_a_step:
+            add(thread, waiting[-thread.losses_a_step :])
+        else:
+            thread.quick_samples += max((samples for _, _, samples, _ in waiting), default=0)
+        self.watcher.quick.begin(True)
         phases.unwatched(thread)
+
+    def _waiting(self, thread: Thread) -> list[Entry]:
+        quick = self.watcher.quick
+        return quick.objectives if thread.by_backward else quick.losses
 
     def _step(
         self, thread: Thread, optimizer: torch.optim.Optimizer, closure: bool, seconds: float | None
@@ -236,9 +279,13 @@ class Receiver:
         return Step(thread.name, thread.steps, optimizer, named, gradients, thread.layers, closure, seconds)
 
 
-def transformed() -> bool:
-    """Whether a function transform or somebody's dispatch mode is active, within which nothing is measured."""
-    return bool(torch._C._are_functorch_transforms_active()) or torch._C._len_torch_dispatch_stack() > 0
+def _within_call() -> bool:
+    """Whether the module that is called now is called by another one."""
+    frame: FrameType | None = sys._getframe(4)  # above the call, its probe and the guard
+    called = nn.Module._call_impl.__code__
+    while frame is not None and frame.f_code is not called:
+        frame = frame.f_back
+    return frame is not None
 
 
 def has_graph(output: Any) -> bool:

@@ -89,9 +89,12 @@ class Session:
             told: dict[str, Any] = {"error": f"{failure['type']}: {failure['message']}"} if failure else {}
             try:
                 self._detach(failure)
-                told["result"] = self._result()
             except Exception as error:
                 self._could_not("the end", f"it could not be recorded: {type(error).__name__}: {error}")
+            try:
+                told["result"] = self._result()
+            except Exception as error:
+                self._could_not("the result", f"it could not be computed: {type(error).__name__}: {error}")
             with suppress(Exception):
                 self.run.update(state=_state(failure), finished=time.time(), **told)
 

@@ -7,7 +7,7 @@ import inspect
 import linecache
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import pairwise
@@ -84,18 +84,20 @@ def origin(file: str) -> str:
 
 def variable_name(thing: object, frame: FrameType | None) -> str:
     """What the program calls a thing: the name of a variable, or of an attribute of ``self``; "" if unknown."""
+    return next((name for name, value in visible(frame) if value is thing), "")
+
+
+def visible(frame: FrameType | None) -> Iterator[tuple[str, Any]]:
+    """The names that a line of the program, and those that led to it, can use, with their values; nearest first."""
     while frame is not None:
-        if origin(frame.f_code.co_filename) != "program":
-            frame = frame.f_back
-            continue
-        local = variables(frame)
-        own = attributes(local.get("self"))
-        for scope in (local, own, own.get("_modules", {}), frame.f_globals):
-            for name, value in list(scope.items()):
-                if value is thing and name != "self" and name.isidentifier() and not name.startswith("_"):
-                    return str(name)
+        if origin(frame.f_code.co_filename) == "program":
+            local = variables(frame)
+            own = attributes(local.get("self"))
+            for scope in (local, own, own.get("_modules", {}), frame.f_globals):
+                for name, value in list(scope.items()):
+                    if name != "self" and name.isidentifier() and not name.startswith("_"):
+                        yield str(name), value
         frame = frame.f_back
-    return ""
 
 
 def variables(frame: FrameType) -> Mapping[str, Any]:

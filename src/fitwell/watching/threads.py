@@ -13,6 +13,7 @@ from torch import Tensor
 from fitwell.watching.losses import Number, Objective, Totals
 from fitwell.watching.moments import Named
 from fitwell.watching.names import Models, name_parameters, unique
+from fitwell.watching.source import user_frame
 
 SAME = 0.5  # share of its parameters from which a new optimizer goes on with an older one's thread
 
@@ -33,15 +34,19 @@ class Thread:
     steps: int = 0
     stepped: float = 0.0  # when its last step was that is known exactly ...
     known: int = 0  # ... and the number of that step
+    passed: int = 0  # its steps when its last pass ended
     booked: int = 0  # its steps that are in the totals
     planned: int = 0  # its steps when the next look was last planned
     armed: int = 0  # its steps when a look last began
     looked: int = 0  # the last step that was watched in detail
     passes: int = 0
     losses_a_step: int = 0  # that are trained on, as the last look saw it; 0 if that is not so simple
+    samples_a_step: int = 0  # at most: the last batch of a pass is often smaller
+    function: str | None = None  # the loss function, if it is one of torch's and the only one
     by_backward: bool = False  # count the values that ``backward`` starts from, not those of loss functions
     summed: bool = False  # its loss is a sum over samples
     quick_sum: Number = 0.0
+    quick_weight: int = 0
     quick_samples: int = 0
     totals: Totals = field(default_factory=Totals)
     last: list[Objective] = field(default_factory=list)
@@ -50,6 +55,11 @@ class Thread:
     parameters: dict[int, weakref.ref[Tensor]] = field(default_factory=dict)  # kept alive by the program alone
     trainable: list[int] = field(default_factory=list)
     models_known: int = 0  # of the program, when the layers were named
+
+    def expect_the_like(self, other: Thread) -> None:
+        """Until it is looked at, assume that each step computes what those of another thread do."""
+        self.by_backward, self.summed, self.function = other.by_backward, other.summed, other.function
+        self.losses_a_step, self.samples_a_step = other.losses_a_step, other.samples_a_step
 
     @property
     def prefix(self) -> str:
@@ -83,11 +93,16 @@ class Threads:
         """Whether any optimizer has stepped."""
         return bool(self._by_optimizer)
 
+    def known(self, optimizer: torch.optim.Optimizer) -> Thread | None:
+        """The thread of an optimizer that has stepped before."""
+        known = self._by_optimizer.get(id(optimizer))
+        return known[1] if known is not None and known[0]() is optimizer else None
+
     def of(self, optimizer: torch.optim.Optimizer) -> Thread:
         """The thread of an optimizer; its parameters decide, so a new optimizer for the same model goes on."""
-        known = self._by_optimizer.get(id(optimizer))
-        if known is not None and known[0]() is optimizer:
-            return known[1]
+        known = self.known(optimizer)
+        if known is not None:
+            return known
         parameters = list(optimized(optimizer))
         thread = self.holding(parameters) or self.begin(parameters)
         thread.optimizers.append(type(optimizer).__name__)
@@ -106,10 +121,13 @@ class Threads:
         return None
 
     def begin(self, parameters: list[Tensor]) -> Thread:
-        """A new thread for parameters that no other one holds."""
-        models = [name for name, _ in self.models.of(parameters)]
+        """A new thread for parameters that no other one holds; until it is looked at it steps as the last one did."""
+        found = self.models.of(parameters) or self.models.search(parameters, user_frame())
+        models = [name for name, _ in found]
         named = unique("+".join(models[:3]) or "weights", {thread.name for thread in self.all})
         thread = Thread(named, len(self.all), models)
+        if self.all:
+            thread.expect_the_like(self.all[-1])
         _remember(thread, parameters)
         self.all.append(thread)
         return thread

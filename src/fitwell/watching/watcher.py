@@ -18,7 +18,7 @@ from fitwell.run.files import write_json
 from fitwell.watching import hooks
 from fitwell.watching.budget import FIRST, Budget
 from fitwell.watching.details import Details
-from fitwell.watching.losses import Number
+from fitwell.watching.losses import Number, recorded
 from fitwell.watching.moments import PassEnd, Step
 from fitwell.watching.names import Models
 from fitwell.watching.phases import Phases
@@ -61,7 +61,7 @@ class Watcher:
         self.log = log or EventLog(folder / "events.jsonl", limit=LOG_LIMIT, wait=0.0)
         self.details, self.models = Details(), Models()
         self.threads = Threads(self.models)
-        self.phases = Phases(self._emit)
+        self.phases = Phases(self._emit, self.threads.all)
         self.unseen: dict[str, str] = {}
         self.failure: Mapping[str, Any] | None = None
         self.level = OFF
@@ -80,7 +80,7 @@ class Watcher:
         guard = self.guarded
         self._before_step = guard(receiver.before_step)
         slow = (guard(receiver.loss), guard(receiver.stepped), guard(receiver.stepped_by_hand))
-        self.quick = Quick(*slow, self.threads.of)
+        self.quick = Quick(*slow, self.threads.known, self.phases.passes)
         self._lasting = [*hooks.losses(self.quick.loss_hook), *hooks.lasting(receiver, guard)]
         self._looking = hooks.looking(receiver, guard)
         if clock is not None:  # what a trainer tells need not be found out
@@ -108,6 +108,7 @@ class Watcher:
     def detach(self, failure: Mapping[str, Any] | None = None) -> None:
         """Leave torch as it was, and write what is still to be written, with what ended the program."""
         self.catch_up()
+        self.guarded(self._receiver.finish)()
         self.let_go()
         self.failure = failure
         self.phases.finish()
@@ -128,13 +129,14 @@ class Watcher:
         """The hook as a program may meet it: it raises nothing, counts its time, and is not called within itself."""
 
         def guarded(*arguments: Any, **keywords: Any) -> None:
-            if self._inside or threading.get_ident() != self._owner:
+            if self._inside or threading.get_ident() != self._owner or recorded():
                 return
             self._inside = True
             begin = time.perf_counter()
             try:
-                self.quick.flush()
-                hook(*arguments, **keywords)
+                with torch._C.DisableTorchFunction():  # nobody's overrides see what we do
+                    self.quick.flush()
+                    hook(*arguments, **keywords)
             except Exception as error:
                 self.failed(hook.__name__, error)
             finally:
@@ -183,6 +185,7 @@ class Watcher:
     def looked(self, thread: Thread, step: Step) -> None:
         """A step was looked at, from its first line to its last: record it."""
         self.tell("after_step", step)
+        self._receiver.begin()  # nothing of the step is kept
         at = self.clock() if self.clock else (self.phases.passes.epoch(thread), thread.steps)
         self._record(thread, at, step.signals, step.columns)
         thread.looked = thread.steps
@@ -221,12 +224,9 @@ class Watcher:
     def catch_up(self) -> None:
         """Account for the steps that nobody looked at."""
         self.quick.flush()
-        latest = self.phases.thread
-        for thread in self.threads.all:
-            if thread.steps > thread.booked:
-                self.phases.unwatched(thread)
-        if latest is not None and latest.steps == latest.booked and len(self.threads.all) > 1:
-            self.phases.thread = self.quick.latest or latest
+        behind = [thread for thread in self.threads.all if thread.steps > thread.booked]
+        for thread in sorted(behind, key=lambda thread: thread is self.quick.latest):
+            self.phases.unwatched(thread)
 
     def _look(self, level: int) -> None:
         if torch.autograd._profiler_enabled():  # type: ignore[attr-defined]
@@ -253,6 +253,7 @@ class Watcher:
     def _look_away(self) -> None:
         self.level, self.looks_at_evaluation, self._second = OFF, False, False
         _disarm([*self._looking, *self._modules])
+        self._receiver.begin()
         if self._before is not None:
             self._before.remove()
             self._before = None

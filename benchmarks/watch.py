@@ -132,7 +132,9 @@ def measure(script: Path, repetitions: int) -> tuple[float, float, float]:
         for watched in (False, True) if repetition % 2 else (True, False):
             with tempfile.TemporaryDirectory() as folder:
                 before = cpu_seconds()
-                outcome = run_script(script, Path(folder) / "at", runs=Path(folder) / "runs" if watched else None)
+                outcome = run_script(
+                    script, Path(folder) / "at", runs=Path(folder) / "runs" if watched else None
+                )
                 times[watched].append(cpu_seconds() - before)
                 assert outcome.code == 0, outcome.errors
                 if watched:
@@ -169,7 +171,9 @@ def start(repetitions: int) -> None:
 
 def main() -> None:
     """Run what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--zoo", action="store_true", help="the scripts of tests/lab/healthy")
     parser.add_argument("--start", action="store_true", help="the start of the command")
     parser.add_argument("--repetitions", type=int, default=5)

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from fitwell.watched import watch
 
 __version__ = "0.1.0"
-__all__ = ["FittedRun", "FitwellError", "Plan", "Run", "find_run", "fit", "foresee", "list_runs", "resume", "watch"]
+__all__ = [
+    "FittedRun",
+    "FitwellError",
+    "Plan",
+    "Run",
+    "find_run",
+    "fit",
+    "foresee",
+    "list_runs",
+    "resume",
+    "watch",
+]
 
 _HOMES = {
     "FittedRun": "fitting", "FitwellError": "errors", "Plan": "plan", "Run": "run", "find_run": "run",

@@ -80,6 +80,14 @@ def test_a_training_is_the_same_watched(tmp_path: Path) -> None:
     assert result["overhead"]["budget"] == 0.5
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a process ends by a signal")
+def test_an_interrupt_ends_it_by_the_signal_although_a_summary_is_written(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print('begun')\nraise KeyboardInterrupt")
+    alone, watched = (ended(tmp_path, *how, "train.py") for how in ((), ("-m", "fitwell", "watch")))
+    assert (watched.returncode, watched.stdout) == (alone.returncode, alone.stdout) == (-2, "begun\n")
+    assert watched.stderr.startswith(alone.stderr + "train.py: 0 steps")
+
+
 @pytest.fixture
 def launched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[object, ...]]:
     """The arguments that a command line gives to ``program_to_watch``."""

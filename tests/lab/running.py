@@ -30,7 +30,12 @@ class Outcome:
 
 
 def run_script(
-    script: Path, folder: Path, *, runs: Path | None = None, arguments: tuple[str, ...] = (), budget: float = 0.03
+    script: Path,
+    folder: Path,
+    *,
+    runs: Path | None = None,
+    arguments: tuple[str, ...] = (),
+    budget: float = 0.03,
 ) -> Outcome:
     """Run a script in a folder of its own; watched if there is a folder for runs.
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from fitwell.data.contract import Data
 from fitwell.errors import Preempted

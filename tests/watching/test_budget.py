@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -60,7 +61,7 @@ def test_looks_keep_to_the_share(clock: Clock, share: float, step: float, look: 
 
 def test_a_long_training_is_looked_at_ever_more_seldom_but_every_few_seconds(clock: Clock) -> None:
     _, steps, looked = simulate(clock, 0.03, 1e-3, lambda heavy: 1e-5, 600.0)
-    gaps = [later - earlier for earlier, later in zip(looked, looked[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(looked)]
     assert max(gaps) <= max(steps / FINEST, LONGEST / 1e-3) * 1.1
     assert len(looked) < 2500
 

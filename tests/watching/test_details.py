@@ -33,7 +33,9 @@ class Measuring:
 @pytest.fixture
 def details(monkeypatch: pytest.MonkeyPatch) -> Any:
     def of(**signals: tuple[Signal, Measuring]) -> Details:
-        monkeypatch.setattr(module, "members", lambda *_: {name: signal for name, (signal, _) in signals.items()})
+        monkeypatch.setattr(
+            module, "members", lambda *_: {name: signal for name, (signal, _) in signals.items()}
+        )
         return Details()
 
     return of

@@ -39,7 +39,12 @@ def test_a_value_on_another_device_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize(
     "root",
-    [lambda loss: loss, lambda loss: loss / 4, lambda loss: 0.5 * loss + 1.0, lambda loss: loss.sum().view(1)],
+    [
+        lambda loss: loss,
+        lambda loss: loss / 4,
+        lambda loss: 0.5 * loss + 1.0,
+        lambda loss: loss.sum().view(1),
+    ],
 )
 def test_the_loss_is_found_beneath_what_was_made_of_it(root: Any) -> None:
     input = torch.randn(5, 3, requires_grad=True)

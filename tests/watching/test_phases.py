@@ -13,7 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler, TensorDataset
 
-WHOLE, SELDOM = 1.0, 1e-9  # shares of the time: look at every step that may be, and at none but the first ones
+WHOLE, SELDOM = (
+    1.0,
+    1e-9,
+)  # shares of the time: look at every step that may be, and at none but the first ones
 EPOCHS = 6
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -222,7 +225,9 @@ def test_means_and_epochs_are_those_by_hand(
     ]  # fmt: skip
     assert train == pytest.approx(hand, rel=1e-5)
     assert record.values("loss/val") == pytest.approx(loop.val, rel=1e-5)
-    if share == WHOLE and program is not without_no_grad:  # what has a graph is judged only where it is looked at
+    if (
+        share == WHOLE and program is not without_no_grad
+    ):  # what has a graph is judged only where it is looked at
         assert record.values("accuracy/val") == pytest.approx(loop.accuracy)
 
 

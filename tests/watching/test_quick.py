@@ -75,7 +75,9 @@ def test_odd_losses_do_no_harm(share: float, watched: Any) -> None:
             F.cross_entropy(trained.model(trained.x[0]), trained.y[0])
             F.mse_loss(torch.zeros((), requires_grad=True), torch.zeros(()))
             F.l1_loss(torch.zeros(0, requires_grad=True), torch.zeros(0), reduction="sum")
-            F.mse_loss(torch.ones(2, dtype=torch.float64, requires_grad=True), torch.ones(2, dtype=torch.float64))
+            F.mse_loss(
+                torch.ones(2, dtype=torch.float64, requires_grad=True), torch.ones(2, dtype=torch.float64)
+            )
             with pytest.raises(ValueError, match="batch_size"):
                 F.cross_entropy(trained.model(trained.x), trained.y[:3])
             trained.step()

@@ -98,8 +98,7 @@ def test_a_new_optimizer_goes_on(share: float, watched: Any) -> None:
     with watched(share) as record:
         for parameters in (model[2].parameters(), model.parameters(), model.parameters()):
             optimizer = torch.optim.SGD(list(parameters), 0.1)
-            for _ in range(6):
-                hand.append(step(model, optimizer, x, y))
+            hand.extend(step(model, optimizer, x, y) for _ in range(6))
     (thread,) = record.facts["threads"]
     assert (thread["steps"], thread["optimizers"]) == (18, ["SGD"] * 3)
     assert sum(record.values("loss/train")[1:]) == pytest.approx(sum(hand[2:]), rel=1e-5)
@@ -112,8 +111,8 @@ def test_a_teacher_and_its_student(share: float, watched: Any) -> None:
     hand = []
     with watched(share) as record:
         optimizer = torch.optim.SGD(teacher.parameters(), 0.1)
-        for _ in range(3):
-            hand.append(sum(step(teacher, optimizer, *batch) for batch in zip(x.split(32), y.split(32), strict=True)))
+        batches = list(zip(x.split(32), y.split(32), strict=True))
+        hand.extend(sum(step(teacher, optimizer, *batch) for batch in batches) for _ in range(3))
         optimizer = torch.optim.SGD(student.parameters(), 0.1)
         for _ in range(4):
             for inputs, targets in zip(x.split(32), y.split(32), strict=True):

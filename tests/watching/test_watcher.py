@@ -108,7 +108,9 @@ def test_a_fork_lets_go(share: float, watched: Any) -> None:
 
 
 def test_workers_of_a_loader_are_not_watched(watched: Any) -> None:
-    loader = DataLoader(TensorDataset(torch.randn(64, 4), torch.randint(0, 3, (64,))), batch_size=16, num_workers=1)
+    loader = DataLoader(
+        TensorDataset(torch.randn(64, 4), torch.randint(0, 3, (64,))), batch_size=16, num_workers=1
+    )
     model = nn.Linear(4, 3)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with watched() as record:
@@ -127,7 +129,9 @@ def test_the_first_steps_are_watched_whatever_they_cost(tmp_path: Path) -> None:
         train(40)
     finally:
         watcher.detach()
-    seen = [event["step"] for event in read_events(tmp_path / "events.jsonl") if "loss/batch" in event["signals"]]
+    seen = [
+        event["step"] for event in read_events(tmp_path / "events.jsonl") if "loss/batch" in event["signals"]
+    ]
     assert seen == [1, 2, 3, 4, 5]
     assert watcher.level == OFF
 

@@ -15,7 +15,7 @@ def command(
     runs: RunsOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Show what a run was and what came of it; of a watched one what was seen."""
+    """Show what a run was, and what came of it or was seen of it."""
     from fitwell.run import find_run
     from fitwell.views.console import make_console, put, show
 

@@ -31,7 +31,9 @@ LOSSES = (
 
 def losses(hook_of: Callable[[str], Hook]) -> list[Probe]:
     """Probes of the loss functions, which stay armed."""
-    return _probes([(getattr(functional, name), None, hook_of(name)) for name in LOSSES if hasattr(functional, name)])
+    return _probes(
+        [(getattr(functional, name), None, hook_of(name)) for name in LOSSES if hasattr(functional, name)]
+    )
 
 
 def arguments_of(function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
@@ -57,7 +59,11 @@ def lasting(receiver: Receiver, guard: Guard) -> list[Probe]:
             (nn.Module.train, receiver.mode_set, None),
             (torch.amp.GradScaler.scale, None, receiver.scaled),
             (torch.compile, receiver.compiled, None),
-            (eager_transforms.grad_and_value_impl, receiver.function_gradient_begins, receiver.function_gradient_ended),
+            (
+                eager_transforms.grad_and_value_impl,
+                receiver.function_gradient_begins,
+                receiver.function_gradient_ended,
+            ),
         ],
         guard,
     )
@@ -97,7 +103,7 @@ def looking(receiver: Receiver, guard: Guard) -> list[Probe]:
 
 def modules(receiver: Receiver, guard: Guard) -> list[Probe]:
     """The probe of every call of a module, armed for the steps that are watched with everything."""
-    return _guarded([(nn.Module._call_impl, receiver.module_called, receiver.module_returned)], guard)
+    return _guarded([(nn.Module._call_impl, receiver.modules.called, receiver.modules.returned)], guard)
 
 
 def _guarded(wanted: list[Wanted], guard: Guard) -> list[Probe]:

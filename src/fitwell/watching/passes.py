@@ -89,7 +89,8 @@ class Passes:
         self._stepped = True  # since a target was seen
         self._latest: Reference | None = None  # the iterator that gave the last batch
         self._steps_before = 0  # that were taken when the last batch was given
-        self._given, self._length = 0, None  # of the loading source: batches so far, and all of them
+        self._given = 0  # batches of the loading source so far ...
+        self._length: int | None = None  # ... of so many
         self._unused = 0  # batches that were given, and no loss computed of
         self._names: list[tuple[Reference, str]] = []
         self.expected = ("val", "test")  # what held-out data is called, in the order that it comes in
@@ -288,6 +289,6 @@ def _rows_of_whole(target: Tensor) -> int:
 def _rows(target: Tensor) -> tuple[int, int]:
     """The first row of a tensor in the one that it is a slice of, and the one behind its last."""
     if not target.dim():
-        return target.storage_offset(), target.storage_offset() + 1
-    first = target.storage_offset() // max(1, int(target.stride(0)))
+        return int(target.storage_offset()), int(target.storage_offset()) + 1
+    first = int(target.storage_offset()) // max(1, int(target.stride(0)))
     return first, first + len(target)

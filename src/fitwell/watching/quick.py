@@ -56,7 +56,10 @@ class Quick:
         self._stepped_by_hand = step_by_hand
         self._optimizer: Callable[[], torch.optim.Optimizer | None] = lambda: None  # that steps
         self._thread: Thread | None = None  # its thread
-        self._waiting, self._other = self.losses, self.objectives  # what its losses are taken from, and are not
+        self._waiting, self._other = (
+            self.losses,
+            self.objectives,
+        )  # what its losses are taken from, and are not
         self._steps = 0  # that are not counted in the thread yet
         self._expected = 0  # entries that they have
 

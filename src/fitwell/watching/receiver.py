@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +14,8 @@ from torch.utils.data import IterableDataset
 from fitwell.watching.by_hand import ByHand
 from fitwell.watching.hooks import arguments_of
 from fitwell.watching.losses import Objective, Seen, judge, read, seen_loss, transformed
-from fitwell.watching.moments import Backward, Batch, Call, LossCall, ModuleCall, Step
+from fitwell.watching.module_calls import ModuleCalls
+from fitwell.watching.moments import Backward, Batch, Call, LossCall, Step
 from fitwell.watching.passes import source_of
 from fitwell.watching.phases import AGAIN
 from fitwell.watching.quick import Entry, add
@@ -25,8 +25,6 @@ from fitwell.watching.threads import Thread, optimized
 if TYPE_CHECKING:
     from fitwell.watching.watcher import Watcher
 
-EVALUATED = 4  # batches of an evaluation that are looked at
-
 
 class Receiver:
     """Receives everything for a watcher; each method is called under its guard."""
@@ -34,16 +32,9 @@ class Receiver:
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
         self.by_hand = ByHand(watcher)
-        self._calls: list[ModuleCall] = []  # of modules that have not returned
-        self._layer: ModuleCall | None = None  # the last call of a module without children
+        self.modules = ModuleCalls(watcher)
         self._asked = 0.0
         self._evaluation = -1  # the last one that was looked at
-        self._evaluated_batches = 0
-
-    def begin(self) -> None:
-        """A look begins."""
-        self._calls.clear()
-        self._layer = None
 
     def loss(self, function: str, value: Any, arguments: tuple[Any, ...]) -> None:
         """A loss function returned."""
@@ -138,7 +129,8 @@ class Receiver:
     def _evaluated(self, part: str) -> None:
         """An evaluation begins or goes on: it is looked at, too."""
         if part != AGAIN and self.watcher.phases.evaluations != self._evaluation:
-            self._evaluation, self._evaluated_batches = self.watcher.phases.evaluations, 0
+            self._evaluation = self.watcher.phases.evaluations
+            self.modules.evaluation_begins()
             self.watcher.look_at_evaluation()
 
     def scaled(self, result: Any, _scaler: Any, outputs: Any) -> None:
@@ -152,47 +144,15 @@ class Receiver:
             self.watcher.models.called(models[0], user_frame())
         self.watcher.give_up_modules("torch.compile is used: what happens within the model is not seen")
 
-    def function_gradient_begins(self, _function: Any, argnums: Any, _has_aux: bool, args: Any, _kwargs: Any) -> None:
+    def function_gradient_begins(
+        self, _function: Any, argnums: Any, _has_aux: bool, args: Any, _kwargs: Any
+    ) -> None:
         """``torch.func.grad`` or ``grad_and_value`` begins."""
         self.by_hand.function_begins(argnums, args)
 
     def function_gradient_ended(self, result: Any, *_: Any) -> None:
         """``torch.func.grad`` or ``grad_and_value`` has computed a gradient."""
         self.by_hand.function_ended(result)
-
-    def module_called(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        """A module is called."""
-        if self._calls and not _within_call():
-            self._calls.clear()  # an exception ended them
-        if not self._calls and not transformed():
-            if self.watcher.break_off() or self._seen_enough():
-                return
-            self.watcher.models.called(module, user_frame())
-            self._layer = None
-        inputs = (*args, *kwargs.values()) if kwargs else args
-        self._calls.append(ModuleCall(module, inputs, None, "", len(self._calls), None))
-
-    def _seen_enough(self) -> bool:
-        """Whether so many batches of this evaluation were looked at that the look may end."""
-        if torch.is_grad_enabled() or not self.watcher.looks_at_evaluation:
-            return False
-        self._evaluated_batches += 1
-        return self._evaluated_batches > EVALUATED and self.watcher.end_look()
-
-    def module_returned(self, output: Any, module: nn.Module, _args: Any, _kwargs: Any) -> None:
-        """A module returned. Calls that an exception ended are forgotten."""
-        if not any(call.module is module for call in self._calls):
-            return
-        while (call := self._calls.pop()).module is not module:
-            pass
-        if transformed():
-            return
-        call.output, call.before = output, self._layer
-        call.part = "train" if has_graph(output) else self.watcher.phases.part()
-        self.watcher.tell("on_module", call, call.part)
-        call.before = None
-        if call.is_layer:
-            self._layer = call
 
     def called(self, what: str, on: Any, result: Any = None) -> None:
         """Something in the order of a step was called."""
@@ -277,21 +237,6 @@ class Receiver:
         named = self.watcher.threads.named(thread, list(optimized(optimizer)))
         gradients = [each.tensor.grad for each in named]
         return Step(thread.name, thread.steps, optimizer, named, gradients, thread.layers, closure, seconds)
-
-
-def _within_call() -> bool:
-    """Whether the module that is called now is called by another one."""
-    frame: FrameType | None = sys._getframe(4)  # above the call, its probe and the guard
-    called = nn.Module._call_impl.__code__
-    while frame is not None and frame.f_code is not called:
-        frame = frame.f_back
-    return frame is not None
-
-
-def has_graph(output: Any) -> bool:
-    """Whether a module's output, or the first of several, belongs to a graph."""
-    found = output[0] if isinstance(output, (tuple, list)) and output else output
-    return isinstance(found, Tensor) and found.requires_grad
 
 
 def _tensors(tensors: Any) -> list[Tensor]:

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 STEP_METHODS = ("before_step", "after_step")
-METHODS = ("on_loss", "on_module", "on_backward", "after_backward", "on_call", "on_batch", *STEP_METHODS, "end_of_pass")
+METHODS = (
+    "on_loss",
+    "on_module",
+    "on_backward",
+    "after_backward",
+    "on_call",
+    "on_batch",
+    *STEP_METHODS,
+    "end_of_pass",
+)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ class Thread:
     last: list[Objective] = field(default_factory=list)
     labels: list[tuple[str, str]] = field(default_factory=list)  # layer and name of each trainable parameter
     layers: dict[int, str] = field(default_factory=dict)
-    parameters: dict[int, weakref.ref[Tensor]] = field(default_factory=dict)  # kept alive by the program alone
+    parameters: dict[int, weakref.ref[Tensor]] = field(
+        default_factory=dict
+    )  # kept alive by the program alone
     trainable: list[int] = field(default_factory=list)
     models_known: int = 0  # of the program, when the layers were named
 

@@ -13,8 +13,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from fitwell.errors import RunError
-from fitwell.run.events import Column, EventLog
-from fitwell.run.files import write_json
+from fitwell.run.events import EventLog
 from fitwell.watching import hooks
 from fitwell.watching.budget import FIRST, Budget
 from fitwell.watching.details import Details
@@ -25,11 +24,9 @@ from fitwell.watching.phases import Phases
 from fitwell.watching.probe import Probe
 from fitwell.watching.quick import Quick
 from fitwell.watching.receiver import Receiver
+from fitwell.watching.record import Record
 from fitwell.watching.threads import Thread, Threads
 
-LOG_LIMIT = 40 << 20  # bytes
-FACTS_SECONDS = 5.0  # between two savings of the facts, and at least ...
-FACTS_SHARE = 200  # ... so many times what the last one took
 FIRST_EVALUATIONS = 2  # that are looked at whatever it costs
 ALARMS = 3  # looks that losses which are not finite may ask for
 WHOLE_THREADS = 3  # threads whose first steps are watched whatever they cost
@@ -56,16 +53,15 @@ class Watcher:
     def __init__(
         self, folder: Path, share: float, log: EventLog | None = None, clock: Clock | None = None
     ) -> None:
-        self.folder, self.budget = folder, Budget(share)
-        self.clock = clock
-        self.log = log or EventLog(folder / "events.jsonl", limit=LOG_LIMIT, wait=0.0)
+        self.folder, self.budget, self.clock = folder, Budget(share), clock
+        self.record = Record(folder, log)
         self.details, self.models = Details(), Models()
         self.threads = Threads(self.models)
         self.phases = Phases(self._emit, self.threads.all)
         self.unseen: dict[str, str] = {}
         self.failure: Mapping[str, Any] | None = None
         self.level = OFF
-        self.evaluations, self.looks_at_evaluation = 0, False  # how many were looked at, and whether one is now
+        self.evaluations, self.looks_at_evaluation = 0, False
         self._inside = False
         self._owner, self._pid = threading.get_ident(), os.getpid()
         self._windows = 0  # that the look still lasts
@@ -73,7 +69,6 @@ class Watcher:
         self._second = False  # whether the step before was looked at, too
         self._look_began = 0.0
         self._alarms = 0
-        self._facts_at, self._facts_took = time.perf_counter(), 0.0
         self._handles: list[Any] = []
         self._before: Any = None  # the handle of the hook before a step, while a look lasts
         self._receiver = receiver = Receiver(self)
@@ -112,8 +107,8 @@ class Watcher:
         self.let_go()
         self.failure = failure
         self.phases.finish()
-        self.save_facts()
-        self.log.flush()
+        self.record.facts(facts(self))
+        self.record.log.flush()
 
     def let_go(self) -> None:
         """Leave torch as it was: nothing is seen from now on. In a forked process this is all there is to do."""
@@ -155,7 +150,9 @@ class Watcher:
         _disarm(self._modules)
 
     def tell(self, method: str, moment: Any, part: str = "train") -> None:
-        """Tell the signals of a moment."""
+        """Tell the signals of a moment, unless somebody measures the program."""
+        if torch.autograd._profiler_enabled():  # type: ignore[attr-defined]
+            return
         with torch.no_grad():
             self.details.tell(method, moment, self.level == FULL, part)
 
@@ -185,9 +182,9 @@ class Watcher:
     def looked(self, thread: Thread, step: Step) -> None:
         """A step was looked at, from its first line to its last: record it."""
         self.tell("after_step", step)
-        self._receiver.begin()  # nothing of the step is kept
+        self._receiver.modules.begin()  # nothing of the step is kept
         at = self.clock() if self.clock else (self.phases.passes.epoch(thread), thread.steps)
-        self._record(thread, at, step.signals, step.columns)
+        self.record.event(thread, at, step.signals, step.columns)
         thread.looked = thread.steps
         if self.clock:
             thread.losses_a_step, thread.by_backward = 0, False  # between the looks nothing is added up
@@ -201,9 +198,8 @@ class Watcher:
         self._look_away()
         current = time.perf_counter() - thread.stepped  # what goes on now is not in the sum yet
         self.budget.looked(full, self.budget.spent - self._look_began + current)
-        since = time.perf_counter() - self._facts_at
-        if self.budget.looks == FIRST or since > max(FACTS_SECONDS, FACTS_SHARE * self._facts_took):
-            self.save_facts()
+        if self.budget.looks == FIRST or self.record.facts_are_due:
+            self.record.facts(facts(self))
 
     def plan(self, thread: Thread, seconds: float) -> None:
         """Decide when to look again; a step takes so many seconds."""
@@ -238,7 +234,7 @@ class Watcher:
         self._before = self._before or register_optimizer_step_pre_hook(self._before_step)
         if self.level == FULL:
             _arm(self._modules)
-        self._receiver.begin()
+        self._receiver.modules.begin()
         active = [thread for thread in self.threads.all if thread.steps > thread.armed]
         for thread in active:
             thread.armed = thread.steps
@@ -253,7 +249,7 @@ class Watcher:
     def _look_away(self) -> None:
         self.level, self.looks_at_evaluation, self._second = OFF, False, False
         _disarm([*self._looking, *self._modules])
-        self._receiver.begin()
+        self._receiver.modules.begin()
         if self._before is not None:
             self._before.remove()
             self._before = None
@@ -267,23 +263,7 @@ class Watcher:
             return
         end = PassEnd(part, thread.name, dict(figures))
         self.tell("end_of_pass", end, part)
-        self._record(thread, at, end.signals, [])
-
-    def _record(
-        self, thread: Thread, at: tuple[float, int], signals: Mapping[str, Any], columns: Sequence[Column]
-    ) -> None:
-        if thread.prefix:
-            signals = {thread.prefix + name: value for name, value in signals.items()}
-            columns = [Column(tuple(thread.prefix + name for name in c.names), c.values) for c in columns]
-        epoch, step = at
-        self.log.append(step, epoch, signals, columns)
-
-    def save_facts(self) -> None:
-        """Write what is known beyond the numbers of steps to facts.json."""
-        begin = time.perf_counter()
-        write_json(self.folder / "facts.json", facts(self))
-        self._facts_at = time.perf_counter()
-        self._facts_took = self._facts_at - begin
+        self.record.event(thread, at, end.signals, [])
 
 
 def facts(watcher: Watcher) -> dict[str, Any]:

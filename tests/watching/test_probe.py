@@ -353,8 +353,11 @@ def test_another_source_than_the_function_was_made_from_is_refused(module: Modul
 class Receiver:
     """Takes everything."""
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
+    def __getattr__(self, name: str) -> Receiver:
+        return self
+
+    def __call__(self, *_: Any) -> None:
+        pass
 
 
 def every_probe() -> list[Probe]:

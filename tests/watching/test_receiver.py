@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from fitwell.watching.moments import ModuleCall
 from fitwell.watching.watcher import Watcher
 
 SHARES = pytest.mark.parametrize("share", [1.0, 1e-9], ids=["whole", "seldom"])
@@ -216,50 +215,6 @@ def test_inference_mode_and_autocast(share: float, watched: Any) -> None:
             with torch.inference_mode():
                 hand.append(F.cross_entropy(program.model(program.x + 1), program.y.clone()).item())
     assert record.values("loss/val") == pytest.approx(hand, rel=1e-5)
-
-
-class Failing(nn.Module):
-    """Fails now and then, within its layers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second, self.calls = nn.Linear(4, 8), nn.Linear(8, 3), 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        hidden = self.first(x)
-        if self.calls % 3 == 0:
-            raise MemoryError("no room")
-        return self.second(hidden)  # type: ignore[no-any-return]
-
-
-class Depths:
-    """A signal that notes how deep the calls of modules are."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, int]] = []
-
-    def on_module(self, call: ModuleCall) -> None:
-        self.seen.append((type(call.module).__name__, call.depth))
-
-
-def test_a_call_that_failed_is_no_call_that_the_next_ones_are_within(tmp_path: Any) -> None:
-    program, other, depths = Program(Failing()), nn.Linear(4, 2), Depths()
-    watcher = Watcher(tmp_path, 1.0)
-    watcher.details._told["on_module"].append(("loss", depths.on_module))
-    watcher.attach()
-    try:
-        for _ in range(5):
-            try:
-                program.step()
-            except MemoryError:
-                other(program.x)
-                program.step()
-    finally:
-        watcher.detach()
-    assert not watcher.unseen
-    assert {(name, depth) for name, depth in depths.seen if name == "Failing"} == {("Failing", 0)}
-    assert {depth for name, depth in depths.seen if name == "Linear"} == {0, 1}
 
 
 @SHARES

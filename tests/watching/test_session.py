@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from fitwell.discovery import members
 from fitwell.errors import StorageError
-from fitwell.run import Run, list_runs
+from fitwell.run import Run, files, list_runs
 from fitwell.run.events import EventLog
 from fitwell.run.lock import is_locked
 from fitwell.watching import session as sessions
-from fitwell.watching import watcher as watchers
 from fitwell.watching.details import SIGNALS
 from fitwell.watching.session import Session, watching
 from fitwell.watching.signal import METHODS, Signal
@@ -159,20 +158,38 @@ def test_a_log_that_cannot_be_written_is_told_of(
     assert session.run.state == "done"
 
 
-@pytest.mark.parametrize("where", ["watching", "the end", "everywhere"])
-def test_a_full_disk_disturbs_nobody(session: Session, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+@pytest.mark.parametrize(
+    ("full_for", "state"), [(["facts.json"], "done"), (["facts.json", "run.json"], "preempted")]
+)
+def test_a_full_disk_disturbs_nobody(
+    session: Session, monkeypatch: pytest.MonkeyPatch, full_for: list[str], state: str
+) -> None:
     expected = train()
     session.start()
-    monkeypatch.setattr(watchers, "write_json", fail)
-    if where != "watching":
-        monkeypatch.setattr(sessions, "write_json", fail)
-    if where == "everywhere":
-        monkeypatch.setattr(Run, "update", fail)
+    write = files.write_atomic
+
+    def write_some(path: Path, content: bytes) -> None:
+        (fail if path.name in full_for else write)(path, content)
+
+    monkeypatch.setattr(files, "write_atomic", write_some)
     assert torch.equal(train(), expected)
     session.stop()
-    assert session.run.state == ("preempted" if where == "everywhere" else "done")
-    if where == "watching":
-        assert "the disk is full" in unseen(session)["the end"]
+    assert session.run.state == state
+
+
+def test_an_end_that_fails_is_told_of(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.start()
+    detach = Watcher.detach
+
+    def fails_late(*arguments: Any) -> None:
+        detach(*arguments)
+        fail()
+
+    monkeypatch.setattr(Watcher, "detach", fails_late)
+    train(3)
+    session.stop()
+    assert "the disk is full" in unseen(session)["the end"]
+    assert (session.run.state, session.run.result["steps"]) == ("done", 3)
 
 
 def test_a_result_that_cannot_be_computed_is_told_of(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fitwell.errors import StorageError
 from fitwell.run.events import Column, read_events
 from fitwell.watching import record
 from fitwell.watching.record import Record
@@ -34,3 +35,19 @@ def test_facts_are_saved_again_when_their_time_has_come(
     later = record.time.perf_counter() + 1e3
     monkeypatch.setattr(record.time, "perf_counter", lambda: later)
     assert written.facts_are_due
+
+
+def test_a_full_disk_ends_the_recording_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, thread = Record(tmp_path, None), Thread("net", 0, [])
+
+    def full(*_: object) -> None:
+        raise StorageError("the disk is full", "room", "make some")
+
+    monkeypatch.setattr(written.log, "append", full)
+    written.event(thread, (0.0, 1), {"lr": 0.1}, [])
+    assert written.lost == "the disk is full"
+    monkeypatch.undo()
+    written.event(thread, (0.0, 2), {"lr": 0.1}, [])
+    assert list(read_events(tmp_path / "events.jsonl")) == []

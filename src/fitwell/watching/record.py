@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fitwell.errors import StorageError
 from fitwell.run.events import Column, EventLog
 from fitwell.run.files import write_json
 from fitwell.watching.threads import Thread
@@ -27,6 +28,7 @@ class Record:
     def __init__(self, folder: Path, log: EventLog | None) -> None:
         self.folder = folder
         self.log = log or EventLog(folder / "events.jsonl", limit=LOG_LIMIT, wait=0.0)
+        self.lost: str | None = None  # why nothing is recorded any more
         self._saved, self._took = time.perf_counter(), 0.0
 
     def event(
@@ -37,7 +39,11 @@ class Record:
             signals = {thread.prefix + name: value for name, value in signals.items()}
             columns = [Column(tuple(thread.prefix + name for name in c.names), c.values) for c in columns]
         epoch, step = at
-        self.log.append(step, epoch, signals, columns)
+        if self.lost is None:
+            try:
+                self.log.append(step, epoch, signals, columns)
+            except StorageError as error:  # the program goes on, and its looks end as they should
+                self.lost = error.happened
 
     @property
     def facts_are_due(self) -> bool:

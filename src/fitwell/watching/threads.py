@@ -52,6 +52,7 @@ class Thread:
     last: list[Objective] = field(default_factory=list)
     labels: list[tuple[str, str]] = field(default_factory=list)  # layer and name of each trainable parameter
     layers: dict[int, str] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)  # elements of each parameter
     parameters: dict[int, weakref.ref[Tensor]] = field(
         default_factory=dict
     )  # kept alive by the program alone
@@ -70,7 +71,6 @@ class Thread:
 
     def about(self) -> dict[str, Any]:
         """As JSON."""
-        alive = [parameter() for parameter in self.parameters.values()]
         return {
             "name": self.name,
             "prefix": self.prefix,
@@ -78,7 +78,7 @@ class Thread:
             "optimizers": self.optimizers[:10],
             "steps": self.steps,
             "epochs": self.passes,
-            "parameters": sum(parameter.numel() for parameter in alive if parameter is not None),
+            "parameters": sum(self.sizes.values()),
         }
 
 
@@ -150,6 +150,7 @@ class Threads:
 
 def _remember(thread: Thread, parameters: list[Tensor]) -> None:
     thread.parameters.update({id(parameter): weakref.ref(parameter) for parameter in parameters})
+    thread.sizes.update({id(parameter): parameter.numel() for parameter in parameters})
 
 
 def optimized(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:

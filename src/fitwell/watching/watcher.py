@@ -274,7 +274,9 @@ def facts(watcher: Watcher) -> dict[str, Any]:
         "models": [{"name": name, "class": kind} for name, kind in watcher.models.order],
         "threads": [thread.about() for thread in watcher.threads.all],
         "epochs": {"known_by": passes.source, "size": passes.size},
-        "unseen": watcher.unseen | {f"signal {name}": why for name, why in details.dropped.items()},
+        "unseen": watcher.unseen
+        | ({"later events": watcher.record.lost} if watcher.record.lost else {})
+        | {f"signal {name}": why for name, why in details.dropped.items()},
         "overhead": {
             "budget": budget.share,
             "spent": budget.spent / max(budget.elapsed, 1e-9),

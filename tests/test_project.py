@@ -23,8 +23,6 @@ EXEMPT = {
     "data/contract.py": "nouns without behaviour, used by every test of data",
     "integrations/_training.py": "what the callbacks of lightning, transformers and skorch share: tested through them",
     "views/page.py": "the frame of both reports: tested through them",
-    "watching/passes.py": "tested with phases, whose means and epochs it decides",
-    "watching/module_calls.py": "tested with receiver",
     "watching/signals/loss.py": "tested with phases and losses",
     "training/observer.py": "a protocol, and an observer that does nothing",
 }

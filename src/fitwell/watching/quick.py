@@ -125,7 +125,10 @@ class Quick:
         if get_ident() != self._owner:
             return
         self.countdown -= 1
-        if not self.on or self.countdown <= 0 or not self._turned_to(optimizer):
+        if not self.on or self.countdown <= 0:
+            self._step(optimizer, args, kwargs)
+            return
+        if self._optimizer() is not optimizer and not self._turned_to(optimizer):
             self._step(optimizer, args, kwargs)
             return
         thread = self._thread
@@ -161,8 +164,6 @@ class Quick:
 
     def _turned_to(self, optimizer: torch.optim.Optimizer) -> bool:
         """Whether the steps that are counted now are those of this optimizer; of one that is not known none are."""
-        if self._optimizer() is optimizer:
-            return True
         self.flush()
         thread = self._thread_of(optimizer)
         if thread is None:

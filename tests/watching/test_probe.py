@@ -362,10 +362,9 @@ class Receiver:
 
 def every_probe() -> list[Probe]:
     receiver: Any = Receiver()
-    guard = lambda hook: hook  # noqa: E731
     makers = (hooks.lasting, hooks.looking, hooks.modules)
-    probes = hooks.losses(lambda _: lambda *_: None) + [p for make in makers for p in make(receiver, guard)]
-    return [*probes, *hooks.backward(receiver.backward, None)]
+    probes = [probe for make in makers for probe in make(receiver, lambda hook: hook)]
+    return [*hooks.losses(lambda _: lambda *_: None), *probes, *hooks.backward(receiver.backward, None)]
 
 
 def test_the_functions_of_torch_can_be_probed() -> None:
@@ -375,9 +374,8 @@ def test_the_functions_of_torch_can_be_probed() -> None:
     assert {getattr(F, name) for name in hooks.LOSSES} <= functions
     for probe in probes:
         plain, probed = probe._plain, probe._probed
-        assert probed.co_firstlineno == plain.co_firstlineno
-        assert probed.co_qualname == plain.co_qualname
-        assert probed.co_flags == plain.co_flags
+        for name in ("co_firstlineno", "co_qualname", "co_flags"):
+            assert getattr(probed, name) == getattr(plain, name)
         assert lines(plain) <= lines(probed)
 
 

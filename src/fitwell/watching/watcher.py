@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +62,7 @@ class Watcher:
         self.level = OFF
         self.evaluations, self.looks_at_evaluation = 0, False
         self._inside = False
-        self._owner, self._pid = threading.get_ident(), os.getpid()
+        self._owner = threading.get_ident()
         self._windows = 0  # that the look still lasts
         self._span = 1  # steps until each thread has stepped
         self._second = False  # whether the step before was looked at, too

@@ -1,6 +1,6 @@
 """What watching costs: programs run alone and watched, side by side, in interleaved repetitions.
 
-    python benchmarks/watch.py                   # loops of some seconds, of every kind
+    python benchmarks/watch.py                   # loops of about eight seconds, of every kind
     python benchmarks/watch.py --zoo             # the scripts of tests/lab/healthy, which last a second or less
     python benchmarks/watch.py --start           # the command against `python`, for a program that only imports torch
 
@@ -55,16 +55,16 @@ def _loop(setup: str, steps: int, batch: int, loss: str = LOGITS) -> str:
 
 
 PROGRAMS = {
-    "tiny net, sgd, in memory": _loop(MLP.format(optimizer="SGD(model.parameters(), lr=0.01)"), 30_000, 16),
-    "tiny net, adam, in memory": _loop(MLP.format(optimizer="Adam(model.parameters())"), 20_000, 32),
+    "tiny net, sgd, in memory": _loop(MLP.format(optimizer="SGD(model.parameters(), lr=0.01)"), 60_000, 16),
+    "tiny net, adam, in memory": _loop(MLP.format(optimizer="Adam(model.parameters())"), 30_000, 32),
     "tiny net, loss by hand": _loop(
-        MLP.format(optimizer="SGD(model.parameters(), lr=0.01)"), 25_000, 16,
+        MLP.format(optimizer="SGD(model.parameters(), lr=0.01)"), 50_000, 16,
         "((model(x[at : at + 16]) - F.one_hot(y[at : at + 16], 4)) ** 2).mean()",
     ),
     "tiny net, DataLoader, evaluation": HEAD + MLP.format(optimizer="AdamW(model.parameters())") + """
 train = DataLoader(TensorDataset(x[:3072], y[:3072]), batch_size=32, shuffle=True)
 held_out = DataLoader(TensorDataset(x[3072:], y[3072:]), batch_size=64)
-for epoch in range(60):
+for epoch in range(180):
     model.train()
     for inputs, labels in train:
         optimizer.zero_grad()
@@ -79,7 +79,7 @@ G = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 20))
 D = nn.Sequential(nn.Linear(20, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))
 g, d = torch.optim.Adam(G.parameters(), 2e-4), torch.optim.Adam(D.parameters(), 2e-4)
 one, zero = torch.ones(32, 1), torch.zeros(32, 1)
-for step in range(6_000):
+for step in range(15_000):
     real, fake = x[step * 32 % 4000 :][:32], G(torch.randn(32, 8))
     d.zero_grad()
     (F.binary_cross_entropy_with_logits(D(real), one[: len(real)])
@@ -95,11 +95,11 @@ model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 x = images
 y = y[:512]
-""", 700, 32),
+""", 3_000, 32),
     "lstm": HEAD + """
 embedding, lstm, head = nn.Embedding(50, 32), nn.LSTM(32, 64, batch_first=True), nn.Linear(64, 50)
 optimizer = torch.optim.Adam([*embedding.parameters(), *lstm.parameters(), *head.parameters()])
-for step in range(500):
+for step in range(5_000):
     batch = words[step * 16 % 240 :][:16]
     optimizer.zero_grad()
     F.cross_entropy(head(lstm(embedding(batch[:, :-1]))[0]).flatten(0, 1), batch[:, 1:].flatten()).backward()
@@ -109,7 +109,7 @@ for step in range(500):
 layer = nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
 model = nn.Sequential(nn.Embedding(50, 64), nn.TransformerEncoder(layer, 2), nn.Linear(64, 50))
 optimizer = torch.optim.AdamW(model.parameters())
-for step in range(300):
+for step in range(800):
     batch = words[step * 16 % 240 :][:16]
     optimizer.zero_grad()
     F.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten()).backward()
@@ -176,6 +176,7 @@ def main() -> None:
     )
     parser.add_argument("--zoo", action="store_true", help="the scripts of tests/lab/healthy")
     parser.add_argument("--start", action="store_true", help="the start of the command")
+    parser.add_argument("--only", default="", help="the programs whose names hold this text")
     parser.add_argument("--repetitions", type=int, default=5)
     given = parser.parse_args()
     if given.start:
@@ -185,7 +186,8 @@ def main() -> None:
         report({p.stem: p for p in found if p.stem not in ("digest", "conftest")}, given.repetitions)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            scripts = {name: Path(folder) / f"program_{i}.py" for i, name in enumerate(PROGRAMS)}
+            wanted = [name for name in PROGRAMS if given.only in name]
+            scripts = {name: Path(folder) / f"program_{i}.py" for i, name in enumerate(wanted)}
             for name, path in scripts.items():
                 path.write_text(PROGRAMS[name])
             report(scripts, given.repetitions)

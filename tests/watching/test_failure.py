@@ -52,7 +52,7 @@ def test_a_layer_of_another_size() -> None:
     assert operand(found, "x") == {"name": "x", "shape": [3, 5], "dtype": "torch.float32", "device": "cpu"}
     assert operand(found, "self.hidden")["parameters"] == {"weight": [8, 4], "bias": [8]}
     assert operand(found, "self.hidden")["class"] == "Linear"
-    assert operand(found, "self.weight")["shape"] == [8, 4]
+    assert operand(found, "self.hidden.weight")["shape"] == [8, 4]
 
 
 def test_a_label_that_is_no_class() -> None:

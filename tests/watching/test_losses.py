@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from fitwell.watching.losses import Objective, Totals, class_answers, judge, objective, read, seen_loss
+from fitwell.watching.losses import Objective, Totals, judge, objective, read, seen_loss
 
 SHARES = pytest.mark.parametrize("share", [1.0, 1e-9], ids=["whole", "seldom"])
 
@@ -276,15 +276,3 @@ def test_what_is_no_classification_is_not_judged() -> None:
     judge(seen, {"input": torch.zeros(2, 3), "target": None})
     judge(seen, {"input": torch.zeros(2, 3), "target": torch.rand(3)})
     assert seen.judged == 0
-
-
-def test_class_answers() -> None:
-    output, label = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
-    for batch in ([torch.zeros(4, 9), label], {"x": torch.zeros(4, 9), "label": label}):
-        found = class_answers((output, None), batch)
-        assert found is not None
-        assert found[0] is output
-        assert found[1] is label
-    assert class_answers(output, [torch.zeros(4)]) is None
-    assert class_answers(output[0], [label]) is None
-    assert class_answers(output, label) is None

@@ -112,10 +112,11 @@ def test_what_has_a_graph() -> None:
         with_graph,
         (with_graph, None),
         [with_graph],
-        without,
         (without, with_graph),
+        {"logits": with_graph},
+        without,
         (),
         None,
         {},
     ]
-    assert [has_graph(each) for each in found] == [True] * 3 + [False] * 5
+    assert [has_graph(each) for each in found] == [True] * 5 + [False] * 4

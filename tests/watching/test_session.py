@@ -195,7 +195,7 @@ def test_an_end_that_fails_is_told_of(session: Session, monkeypatch: pytest.Monk
 def test_a_result_that_cannot_be_computed_is_told_of(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "_verdict", lambda _: 1 / 0)
+    monkeypatch.setattr(sessions, "diagnose", lambda _: 1 / 0)
     session.stop()
     assert "ZeroDivisionError" in unseen(session)["the result"]
     assert (session.run.state, session.run.info.get("result")) == ("done", None)

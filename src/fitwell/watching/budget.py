@@ -9,7 +9,8 @@ HEAVY_EVERY = 8  # of the watched steps one is watched with everything
 FINEST = 200  # looks for each doubling or so of a long run: a look every 1/200 of the steps so far ...
 LONGEST = 2.0  # ... or after so many seconds
 OVERDRAFT = 0.05
-BASE = 3e-6  # seconds that a step costs between two looks (benchmarks/watch.py, a 2.6 GHz EPYC, 2026-11-22)
+BASE = 8e-6  # seconds that a step costs between two looks (benchmarks/watch.py, a 2.6 GHz EPYC, 2026-11-22)
+WAKE = 1.2  # times its own time: what a hook costs the program, whose caches it leaves cold
 SMOOTHING = 0.3
 
 
@@ -54,6 +55,10 @@ class Budget:
         To time them would cost more than they do. If they alone would use up the budget, half of it is left for looks.
         """
         self.spent += steps * min(BASE, self.share * seconds / 2)
+
+    def used(self, seconds: float) -> None:
+        """Count the time that a hook took."""
+        self.spent += WAKE * seconds
 
     def looked(self, heavy: bool, seconds: float) -> None:
         """Learn what a look cost."""

@@ -134,6 +134,7 @@ class ByHand:
         """A step more; return the seconds that it took."""
         now = time.perf_counter()
         thread.steps += 1
+        self.watcher.phases.passes.fresh = False
         seconds = (now - thread.stepped) / (thread.steps - thread.known) if thread.known else None
         thread.stepped, thread.known = now, thread.steps
         return seconds

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from fitwell.watching.probe import Probe
+from fitwell.watching.source import maker
 
 if TYPE_CHECKING:
     from fitwell.watching.receiver import Receiver
@@ -46,17 +47,28 @@ def _names(function: str) -> tuple[str, ...]:
     return tuple(inspect.signature(getattr(functional, function)).parameters)
 
 
+def batches(ask: Hook, give: Hook) -> list[Probe]:
+    """The probe of a DataLoader that gives a batch, which stays armed."""
+    from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+    return _probes([(_BaseDataLoaderIter.__next__, ask, give)])
+
+
 def lasting(receiver: Receiver, guard: Guard) -> list[Probe]:
     """Probes that stay armed because they are called seldom, or cost little beside what they stand in."""
     from torch._functorch import eager_transforms
     from torch.utils.data import DataLoader
-    from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+    def made(_result: None, thing: Any, *_: Any) -> None:
+        receiver.called("made", thing, None, maker(thing))
 
     return _guarded(
         [
-            (DataLoader.__iter__, receiver.loader_begins, None),
-            (_BaseDataLoaderIter.__next__, receiver.batch_asked, receiver.batch_given),
+            (DataLoader.__iter__, receiver.loaders.begins, None),
             (nn.Module.train, receiver.mode_set, None),
+            (nn.Module.load_state_dict, lambda module, *_: receiver.called("load", module), None),
+            (torch.optim.Optimizer.__init__, None, made),
+            (torch.optim.lr_scheduler.LRScheduler.__init__, None, made),
             (torch.amp.GradScaler.scale, None, receiver.scaled),
             (torch.compile, receiver.compiled, None),
             (

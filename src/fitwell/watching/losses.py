@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fitwell.watching.answers import Answers, answers
+
 NEAR = 64  # nodes of the graph that are searched for losses, and a few more for each
 Number = float | Tensor  # on another device than the CPU a value stays a tensor, so that nothing waits for it
 
@@ -34,6 +36,7 @@ class Seen:
     correct: Number = 0.0
     judged: Number = 0
     summed: bool = False  # it was a sum over its samples; ``value`` is the mean
+    answers: Answers | None = None  # of a classifier without a graph
 
 
 @dataclass
@@ -43,6 +46,8 @@ class Totals:
     sums: dict[str, tuple[Number, float]] = field(default_factory=dict)  # of values, and of weights
     correct: Number = 0.0
     judged: Number = 0
+    answers: Answers | None = None
+    batches: int = 0
 
     def add(self, name: str, value: Number, weight: float) -> None:
         """Add a value to the mean of this name."""
@@ -52,7 +57,19 @@ class Totals:
     def count(self, seen: Seen) -> None:
         """Add a loss."""
         self.add(seen.function, seen.value, seen.samples)
+        self.batches += 1
         self.correct, self.judged = self.correct + seen.correct, self.judged + seen.judged
+        if seen.answers is not None and self.answers is not None:
+            self.answers.add(seen.answers)
+        else:
+            self.answers = self.answers or seen.answers
+
+    @property
+    def samples(self) -> int:
+        """How many were judged; 0 unless all that a loss was computed of were, with one answer each."""
+        weights = {weight for _, weight in self.sums.values() if weight}
+        judged = int(self.judged) if isinstance(self.judged, (int, float)) else 0
+        return judged if weights <= {float(judged)} else 0
 
     def means(self) -> dict[str, Number]:
         """The mean of each name."""
@@ -135,14 +152,18 @@ def _reached(root: Any, wanted: set[int]) -> set[int]:
     return found
 
 
+_modes, _trace = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
+_transforms = torch._C._are_functorch_transforms_active
+
+
 def recorded() -> bool:
     """Whether somebody records what is done, in a trace or a dispatch mode: what we do must not be in it."""
-    return torch._C._len_torch_dispatch_stack() > 0 or torch._C._get_tracing_state() is not None
+    return _modes() > 0 or _trace() is not None
 
 
 def transformed() -> bool:
     """Whether nothing can be measured: within a function transform, or where somebody records what is done."""
-    return bool(torch._C._are_functorch_transforms_active()) or recorded()
+    return _transforms() or _modes() > 0 or _trace() is not None
 
 
 def seen_loss(function: str, value: Tensor, arguments: Mapping[str, Any]) -> Seen:
@@ -166,13 +187,16 @@ def judge(seen: Seen, arguments: Mapping[str, Any]) -> None:
     if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
         return
     with torch.no_grad():
-        found = _right(seen.function, input.detach(), target, arguments)
+        found = right_answers(seen.function, input.detach(), target, arguments)
     if found is not None:
         right, counted = found
         seen.correct, seen.judged = read((right & counted).sum()), read(counted.expand_as(right).sum())
+        if seen.sequence is None:
+            with torch.no_grad():
+                seen.answers = answers(seen.function, input.detach(), target, right, counted)
 
 
-def _right(
+def right_answers(
     function: str, input: Tensor, target: Tensor, arguments: Mapping[str, Any]
 ) -> tuple[Tensor, Tensor] | None:
     """Which answers are right, and which of them count."""
@@ -188,16 +212,4 @@ def _right(
         middle = 0.0 if function.endswith("with_logits") else 0.5
         right = (input > middle) == (target > 0.5)
         return right, ((target == 0) | (target == 1)).all()
-    return None
-
-
-def class_answers(output: Any, batch: Any) -> tuple[Tensor, Tensor] | None:
-    """A model's output (N, C) and the class indices (N,) of a loader's batch, if that is what they are."""
-    output = output[0] if isinstance(output, (tuple, list)) and output else output
-    labels = list(batch.values()) if isinstance(batch, Mapping) else batch
-    if not (isinstance(output, Tensor) and output.dim() == 2 and isinstance(labels, (tuple, list))):
-        return None
-    for label in reversed(labels):
-        if isinstance(label, Tensor) and label.shape == output.shape[:1] and label.dtype == torch.int64:
-            return output, label.to(output.device)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,18 @@ from fitwell.watching.moments import ModuleCall
 from fitwell.watching.source import user_frame
 
 if TYPE_CHECKING:
+    from fitwell.watching.scores import Scores
     from fitwell.watching.watcher import Watcher
 
 EVALUATED = 4  # batches of an evaluation that are looked at
+SCORED = 50  # batches whose answers are counted, if nothing but the model's output tells of them
 
 
 class ModuleCalls:
     """Follows the calls of modules while everything is looked at."""
 
-    def __init__(self, watcher: Watcher) -> None:
-        self.watcher = watcher
+    def __init__(self, watcher: Watcher, scores: Scores) -> None:
+        self.watcher, self.scores = watcher, scores
         self._calls: list[ModuleCall] = []  # of modules that have not returned
         self._layer: ModuleCall | None = None  # the last call of a module without children
         self._evaluated = 0  # batches of this evaluation
@@ -35,7 +38,7 @@ class ModuleCalls:
 
     def evaluation_begins(self) -> None:
         """Count its batches anew."""
-        self._evaluated = 0
+        self._evaluated, self.scores.counted = 0, False
 
     def called(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """A module is called."""
@@ -47,14 +50,15 @@ class ModuleCalls:
             self.watcher.models.called(module, user_frame())
             self._layer = None
         inputs = (*args, *kwargs.values()) if kwargs else args
-        self._calls.append(ModuleCall(module, inputs, None, "", len(self._calls), None))
+        self._calls.append(ModuleCall(module, inputs, None, "", len(self._calls), None, tuple(kwargs)))
 
     def _seen_enough(self) -> bool:
         """Whether so many batches of this evaluation were looked at that the look may end."""
         if torch.is_grad_enabled() or not self.watcher.looks_at_evaluation:
             return False
         self._evaluated += 1
-        return self._evaluated > EVALUATED and self.watcher.end_look()
+        most = SCORED if self.scores.counted else EVALUATED
+        return self._evaluated > most and self.watcher.end_look()
 
     def returned(self, output: Any, module: nn.Module, _args: Any, _kwargs: Any) -> None:
         """A module returned. Calls that an exception ended are forgotten."""
@@ -66,16 +70,21 @@ class ModuleCalls:
             return
         call.output, call.before = output, self._layer
         call.part = "train" if has_graph(output) else self.watcher.phases.part()
-        self.watcher.tell("on_module", call, call.part)
+        if not call.depth and call.part != "train":
+            self.scores.answered(output)
+        if self._evaluated <= EVALUATED:
+            self.watcher.tell("on_module", call, call.part)
         call.before = None
         if call.is_layer:
             self._layer = call
 
 
 def has_graph(output: Any) -> bool:
-    """Whether a module's output, or the first of several, belongs to a graph."""
-    found = output[0] if isinstance(output, (tuple, list)) and output else output
-    return isinstance(found, Tensor) and found.requires_grad
+    """Whether a module's output, or one of several, belongs to a graph."""
+    if isinstance(output, Mapping):
+        output = tuple(output.values())
+    found = output if isinstance(output, (tuple, list)) else (output,)
+    return any(isinstance(each, Tensor) and each.requires_grad for each in found)
 
 
 def _within_call() -> bool:

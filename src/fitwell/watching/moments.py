@@ -52,6 +52,7 @@ class ModuleCall:
         part: ``train``, or a name of a held-out part such as ``val``.
         depth: how many modules it was called within; 0 for a whole model.
         before: the last call of a module without children within the same model, if any.
+        names: of the last arguments.
     """
 
     module: nn.Module
@@ -60,6 +61,7 @@ class ModuleCall:
     part: str
     depth: int
     before: ModuleCall | None
+    names: tuple[str, ...] = ()
 
     @property
     def is_layer(self) -> bool:
@@ -89,7 +91,8 @@ class Call:
     """Something was called that belongs to the order of a step.
 
     Args:
-        what: ``backward``, ``step``, ``zero_grad``, ``clip``, ``unscale``, ``scheduler``, ``train`` or ``eval``.
+        what: ``backward``, ``step``, ``zero_grad``, ``clip``, ``unscale``, ``scheduler``, ``train`` or ``eval``; also
+            between the looks ``made`` of an optimizer, its ``first step``, and ``load`` of a module's weights.
         on: what it was called on: an optimizer, scheduler, model, or the parameters that were clipped.
         result: what it returned: of ``clip`` the norm before.
         where: the line of the program.
@@ -109,11 +112,13 @@ class Batch:
         content: what it gave.
         part: ``train``, or a name of a held-out part such as ``val``.
         waited: seconds until it came.
+        iterator: of the loader; it knows the workers.
     """
 
     content: Any
     part: str
     waited: float
+    iterator: Any = None
 
 
 @dataclass(frozen=True)
@@ -173,11 +178,15 @@ class PassEnd:
     Args:
         part: ``train``, or a name of a held-out part such as ``val``.
         thread: the thread that was trained last.
+        samples: of held-out data, whose answers were judged; 0 unless each has one answer, and all were.
+        batches: that they came in.
     """
 
     part: str
     thread: str
     signals: dict[str, SupportsFloat] = field(default_factory=dict)
+    samples: int = 0
+    batches: int = 0
 
     def record(self, name: str, value: SupportsFloat) -> None:
         """Record a value for this pass."""

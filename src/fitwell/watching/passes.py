@@ -88,7 +88,8 @@ class Passes:
         self._whole = False  # each step is taken from all data
         self._stepped = True  # since a target was seen
         self._latest: Reference | None = None  # the iterator that gave the last batch
-        self._steps_before = 0  # that were taken when the last batch was given
+        self._gave: Reference | None = None  # what its loader takes its data from
+        self.fresh = True  # no step was taken since the last batch was given
         self._given = 0  # batches of the loading source so far ...
         self._length: int | None = None  # ... of so many
         self._unused = 0  # batches that were given, and no loss computed of
@@ -114,9 +115,20 @@ class Passes:
         """A loader over this source gave one of its batches."""
         self._unused = self._unused + 1 if _same(self.loading, source) else 1
         self.loading, self._latest = _reference(source), weakref.ref(iterator)
-        self._given, self._length, self._steps_before = number, batches, self._steps
+        self._given, self._length, self._gave, self.fresh = number, batches, self.loading, True
         if _same(self._training, source):
             self._iterator, self._batches, self._exhausted = self._latest, number, False
+
+    def gives_again(self, iterator: Any) -> bool:
+        """Whether this iterator gave the last batch, too."""
+        return self._latest is not None and self._latest() is iterator
+
+    def given_again(self, number: int) -> None:
+        """The iterator that gave the last batch gave another one."""
+        self._unused = self._unused + 1 if self.loading is self._gave else 1
+        self.loading, self._given, self.fresh = self._gave, number, True
+        if self._iterator is self._latest:
+            self._batches, self._exhausted = number, False
 
     def used(self) -> None:
         """A loss was computed: of the batches that were given one was used."""
@@ -159,10 +171,6 @@ class Passes:
         self.source, self._training, self._exhausted = "loader", self.loading, False
         self._iterator, self._batches, self.size = self._latest, self._given, self._length
         return ended
-
-    @property
-    def _steps(self) -> int:
-        return sum(thread.steps for thread in self.threads[-4:])
 
     @property
     def _wrapped(self) -> bool:
@@ -219,7 +227,7 @@ class Passes:
         """Where a loss with this target, computed now, comes from; or what that loader gave."""
         same = isinstance(target, Tensor) and self.targeted is not None and self.targeted() is target
         # A batch that a step was taken from is used up; what comes then is no loader's, such as a check now and then.
-        used_up = loading is None and self._steps > self._steps_before and not same
+        used_up = loading is None and not self.fresh and not same
         loading = loading or self.loading
         source = None if loading is None else loading()
         trained_on = _same(self._training, source)

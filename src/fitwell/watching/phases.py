@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fitwell.watching.losses import Number, Objective, Seen, Totals, objective
+from fitwell.watching.losses import Number, Objective, Seen, Totals, objective, read
 from fitwell.watching.passes import Origin, Passes, Reference
 from fitwell.watching.threads import Thread
 
@@ -17,6 +17,7 @@ STALE = 2  # steps after which a loss that nothing was propagated back from was 
 MOST_PENDING = 1024
 FREELY = 50  # passes that are recorded however quickly they follow each other
 SECONDS = 0.05  # between the others
+COUNTED = 8  # evaluations whose answers are counted, and about as many each time their number doubles
 AGAIN = "train_evaluated"  # training data on which a loss was computed without a step
 
 At = tuple[float, int]  # epoch and step
@@ -73,6 +74,7 @@ class Phases:
         self.evaluations = 0  # that have ended
         self.thread: Thread | None = None
         self.passes = Passes(threads)
+        self.closing = Totals()  # of the held-out data whose pass is being recorded
         self._held, self._again = Held(), Held()
         self._training_limit, self._held_limit = Limit(), Limit()
 
@@ -102,6 +104,10 @@ class Phases:
             held.at = self._now()
         held.parts.setdefault(part, Totals()).count(seen)
         return part
+
+    def scored(self, seen: Seen, origin: Origin) -> None:
+        """Right answers were counted of a batch that no loss was computed of."""
+        self._looked(seen, origin)
 
     def _now(self) -> At:
         return (0.0, 0) if self.thread is None else (self.passes.epoch(self.thread), self.thread.steps)
@@ -134,6 +140,11 @@ class Phases:
         self.window.append(found)
         return found
 
+    @property
+    def evaluation_counts(self) -> bool:
+        """Whether right answers are counted whatever that costs: in the first evaluations, and ever more seldom."""
+        return self.evaluations % max(1, self.evaluations // COUNTED) == 0
+
     def resumed(self) -> None:
         """Training goes on, so an evaluation has ended."""
         if self.evaluating:
@@ -154,7 +165,9 @@ class Phases:
         """Account for the steps of a thread since it was looked at: their losses were added up in it."""
         self.thread, thread.booked = thread, thread.steps
         self._record_what_waits()
-        if self.passes.stepped(thread, self._fold(thread)):
+        samples = self._fold(thread)
+        self._close_window(thread)
+        if self.passes.stepped(thread, samples):
             self._close_training()
 
     def _fold(self, thread: Thread) -> int:
@@ -162,6 +175,7 @@ class Phases:
         samples, weight, total = thread.quick_samples, thread.quick_weight, thread.quick_sum
         thread.quick_samples, thread.quick_weight, thread.quick_sum = 0, 0, 0.0
         if weight:
+            thread.window.add(total, weight)
             for name in ("loss", (not thread.by_backward and thread.function) or "objective"):
                 thread.totals.add(name, total / weight, weight)
         return samples
@@ -171,7 +185,8 @@ class Phases:
         self.resumed()
         thread.last, self.thread, thread.booked = [found], thread, thread.steps
         thread.function = found.function
-        _count(thread.totals, found)
+        _count(thread, found)
+        self._close_window(thread)
         if self.passes.stepped(thread, 0):
             self._close_training()
 
@@ -187,7 +202,8 @@ class Phases:
         self.arrived(thread)
         thread.last, self.thread, thread.booked = found, thread, thread.steps
         for each in found:
-            _count(thread.totals, each)
+            _count(thread, each)
+        self._close_window(thread)
         if shared:
             thread.losses_a_step = 0  # between the looks they are those of the other thread
         elif not self.pending:
@@ -202,7 +218,7 @@ class Phases:
         """How many steps until there is a pass to record, if a step takes so many seconds."""
         least = SECONDS / seconds if self._training_limit.count >= FREELY and seconds else 1.0
         samples = max(each.samples_a_step for each in (thread, *self.threads[-4:]))  # of those that alternate
-        return max(self.passes.steps_left(samples), least)
+        return min(max(self.passes.steps_left(samples), least), max(1, thread.window.ends - thread.steps))
 
     def forget(self) -> None:
         """What was evaluated since the last step is not to be recorded."""
@@ -232,6 +248,11 @@ class Phases:
         for waiting in stale:
             self._looked(waiting.seen, waiting.origin)
 
+    def _close_window(self, thread: Thread) -> None:
+        mean = thread.window.close(thread.steps)
+        if mean is not None:
+            self.emit(thread, (self.passes.epoch(thread), thread.steps), "window", {"loss/window": mean})
+
     def _close_training(self, always: bool = False, arriving: Thread | None = None) -> None:
         if self.thread is None or not (always or self._training_limit.allows()):
             return
@@ -260,15 +281,18 @@ class Phases:
         if thread is None:
             return held  # it belongs to the thread that will step first
         for part, totals in held.parts.items():
+            self.closing = totals
             self.emit(thread, held.at, part, figures(totals, part, thread.function))
         return Held()
 
 
-def _count(totals: Totals, each: Objective) -> None:
+def _count(thread: Thread, each: Objective) -> None:
+    totals, weight = thread.totals, each.samples or 1
     if each.loss is not None:
-        totals.add("loss", each.loss, each.samples or 1)
+        thread.window.add(each.loss * weight, weight)
+        totals.add("loss", each.loss, weight)
     if each.value is not None:
-        totals.add("objective", each.value, each.samples or 1)
+        totals.add("objective", each.value, weight)
     for seen in each.parts:
         totals.count(seen)
 
@@ -302,4 +326,6 @@ def figures(totals: Totals, part: str, function: str | None) -> dict[str, Number
         result |= {f"loss/{name}/{part}": value for name, value in means.items()}
     if not isinstance(totals.judged, (int, float)) or totals.judged:
         result[f"accuracy/{part}"] = totals.correct / totals.judged
+        if totals.answers is not None and part != "train":
+            result |= {name: read(value) for name, value in totals.answers.figures(part).items()}
     return result

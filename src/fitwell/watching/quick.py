@@ -80,19 +80,46 @@ class Quick:
         if get_ident() != self._owner or transformed():
             return
         passes = self._passes
+        loading, slices = passes.loading, passes.slices
         try:
             number = value.item() if value.is_cpu else value.detach()
-            self.losses.append((function, number, arguments[0].size(0), passes.loading))
-            passes.used()
+            self.losses.append((function, number, arguments[0].size(0), loading))
+            if loading is not None:
+                passes.used()
             passes.targeted = weakref.ref(arguments[1])
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
             return  # neither a scalar nor a batch
-        if passes.slices is not None and passes.slices.see(arguments[1]):
+        if slices is not None and slices.see(arguments[1]):
             self.countdown = 1  # a pass is over
         if type(number) is float and number - number != 0.0:  # not finite
             self.alarm, self.countdown = True, 1
         if len(self.losses) > 2 * MOST:
             self._forget()
+
+    def batch_hooks(
+        self, asked: Callable[[Any], None], given: Callable[[Any, Any], None]
+    ) -> tuple[Callable[[Any], None], Callable[[Any, Any], None]]:
+        """What a DataLoader calls when it is asked for a batch, and when it gives one.
+
+        Args:
+            asked: is told that another loader is asked for a batch than the one that gave the last.
+            given: is given the batch of such a loader.
+        """
+        owner, passes = self._owner, self._passes
+
+        def ask(iterator: Any) -> None:
+            if self.on and get_ident() == owner and passes.gives_again(iterator):
+                passes.asked(iterator)
+            else:
+                asked(iterator)
+
+        def give(batch: Any, iterator: Any) -> None:
+            if self.on and get_ident() == owner and passes.gives_again(iterator):
+                passes.given_again(iterator._num_yielded)
+            else:
+                given(batch, iterator)
+
+        return ask, give
 
     def backward_hook(self, roots: Any, *_: Any) -> None:
         """What ``backward`` calls when it begins, where a thread's loss is none of torch's functions."""
@@ -113,6 +140,7 @@ class Quick:
         """Where there is no optimizer each ``backward`` belongs to a step."""
         self.countdown -= 1
         thread.steps += 1
+        self._passes.fresh = False
         if self.countdown <= 0:
             self._stepped_by_hand()
         else:
@@ -138,6 +166,7 @@ class Quick:
             self._step(optimizer, args, kwargs)
             return
         self._steps += 1
+        self._passes.fresh = False
         self._other.clear()
         if not thread.losses_a_step:  # type: ignore[union-attr]
             self._waiting.clear()

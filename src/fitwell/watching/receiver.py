@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import IterableDataset
 
 from fitwell.watching.by_hand import ByHand
 from fitwell.watching.hooks import arguments_of
+from fitwell.watching.loaders import Loaders
 from fitwell.watching.losses import Objective, Seen, judge, read, seen_loss, transformed
 from fitwell.watching.module_calls import ModuleCalls
-from fitwell.watching.moments import Backward, Batch, Call, LossCall, Step
-from fitwell.watching.passes import source_of
+from fitwell.watching.moments import Backward, Call, LossCall, Step
 from fitwell.watching.phases import AGAIN
 from fitwell.watching.quick import Entry, add
+from fitwell.watching.scores import Scores
 from fitwell.watching.source import origin, user_frame, where
 from fitwell.watching.threads import Thread, optimized
 
@@ -32,8 +33,9 @@ class Receiver:
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
         self.by_hand = ByHand(watcher)
-        self.modules = ModuleCalls(watcher)
-        self._asked = 0.0
+        self.scores = Scores(watcher)
+        self.loaders = Loaders(self)
+        self.modules = ModuleCalls(watcher, self.scores)
         self._evaluation = -1  # the last one that was looked at
 
     def loss(self, function: str, value: Any, arguments: tuple[Any, ...]) -> None:
@@ -47,17 +49,24 @@ class Receiver:
             return
         told = arguments_of(function, arguments)
         seen, target = seen_loss(function, value, told), told.get("target", told.get("targets"))
-        if watcher.level or watcher.budget.free > (0.0 if value.requires_grad else -watcher.budget.overdraft):
+        free = 0.0 if value.requires_grad else -watcher.budget.overdraft
+        if (
+            watcher.level
+            or watcher.budget.free > free
+            or (not value.requires_grad and phases.evaluation_counts)
+        ):
             judge(seen, told)
         if value.requires_grad:
             part = "train"
+            self.scores.trained(function, arguments[0])
             phases.computed(seen, target)
         else:
+            self.scores.forget()
             watcher.catch_up()
             part = phases.looked(seen, target)
             phases.passes.used()
             watcher.quick.countdown = 1  # the next step resumes training
-            self._evaluated(part)
+            self.evaluated(part)
         if watcher.level and isinstance(arguments[0], Tensor):
             call = LossCall(function, value, arguments[0], target, told, part, where())
             watcher.tell("on_loss", call, part)
@@ -93,28 +102,6 @@ class Receiver:
         alive = [reference() for reference in thread.parameters.values()] if thread else []
         return Backward(roots, first, [parameter for parameter in alive if parameter is not None], where())
 
-    def loader_begins(self, loader: Any) -> None:
-        """A DataLoader is iterated anew."""
-        self.by_hand.settle()
-        self.watcher.catch_up()
-        self.watcher.quick.countdown = 1  # whether this loader is trained from shows at the next step
-        self.watcher.phases.loader_begins(source_of(loader.dataset, loader._index_sampler))
-
-    def batch_asked(self, iterator: Any) -> None:
-        """A batch is asked for."""
-        self.watcher.phases.passes.asked(iterator)
-        self._asked = time.perf_counter()
-
-    def batch_given(self, batch: Any, iterator: Any) -> None:
-        """A batch is given."""
-        phases, sampler = self.watcher.phases, iterator._index_sampler
-        counted = not isinstance(iterator._dataset, IterableDataset) and hasattr(sampler, "__len__")
-        source, batches = source_of(iterator._dataset, sampler), len(sampler) if counted else None
-        phases.passes.given(iterator, source, iterator._num_yielded, batches)
-        if self.watcher.level:
-            part = "train" if torch.is_grad_enabled() else phases.part()
-            self.watcher.tell("on_batch", Batch(batch, part, time.perf_counter() - self._asked), part)
-
     def mode_set(self, module: nn.Module, mode: bool = True) -> None:
         """``train`` or ``eval`` was called on a module by the program, not by the module that it is in."""
         caller = sys._getframe(3).f_code
@@ -122,16 +109,16 @@ class Receiver:
         if inner:
             return
         if not mode:
-            self._evaluated("")
+            self.evaluated("")
         if self.watcher.level:
             self.called("train" if mode else "eval", module)
 
-    def _evaluated(self, part: str) -> None:
+    def evaluated(self, part: str) -> None:
         """An evaluation begins or goes on: it is looked at, too."""
         if part != AGAIN and self.watcher.phases.evaluations != self._evaluation:
             self._evaluation = self.watcher.phases.evaluations
             self.modules.evaluation_begins()
-            self.watcher.look_at_evaluation()
+            self.watcher.look_at_evaluation(late=bool(part))
 
     def scaled(self, result: Any, _scaler: Any, outputs: Any) -> None:
         """A GradScaler scaled a loss: what is minimised is the loss before."""
@@ -154,9 +141,9 @@ class Receiver:
         """``torch.func.grad`` or ``grad_and_value`` has computed a gradient."""
         self.by_hand.function_ended(result)
 
-    def called(self, what: str, on: Any, result: Any = None) -> None:
-        """Something in the order of a step was called."""
-        self.watcher.tell("on_call", Call(what, on, result, where()))
+    def called(self, what: str, on: Any, result: Any = None, frame: FrameType | None = None) -> None:
+        """Something in the order of a step was called, by that frame if one is given."""
+        self.watcher.tell("on_call", Call(what, on, result, where(frame)))
 
     def before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """An optimizer is about to step."""
@@ -166,10 +153,14 @@ class Receiver:
     def stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """An optimizer stepped, and is looked at or has more to be done about."""
         now, watcher = time.perf_counter(), self.watcher
+        self.scores.stepped()
+        if watcher.threads.known(optimizer) is None:
+            self.called("first step", optimizer)
         thread = watcher.threads.of(optimizer)
         if not watcher.level:
             self._evaluated_with_graph(thread)
         thread.steps += 1
+        watcher.phases.passes.fresh = False
         seconds = (now - thread.stepped) / (thread.steps - thread.known) if thread.known else None
         thread.stepped, thread.known = now, thread.steps
         if watcher.level:
@@ -206,6 +197,7 @@ class Receiver:
 
     def finish(self) -> None:
         """The program has ended, perhaps with an evaluation."""
+        self.scores.settle()
         self.by_hand.settle()
         thread, quick = self.watcher.phases.thread, self.watcher.quick
         if thread is not None and thread.losses_a_step and not thread.by_backward:

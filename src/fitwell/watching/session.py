@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
@@ -12,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from fitwell.diagnosing import diagnose
 from fitwell.run import Run, create_run, runs_folder
 from fitwell.run.files import write_json
 from fitwell.run.lock import locked
-from fitwell.verdict import Evidence, Verdict, judge
 
 if TYPE_CHECKING:
     from fitwell.watching.watcher import Watcher
 
 BUDGET = 0.03  # of the wall time
+NO_PARTS = ("batch", "window", "optimized")  # of signals that begin with ``loss/``
 _SESSIONS: WeakSet[Session] = WeakSet()
 
 
@@ -120,7 +120,6 @@ class Session:
 
     def _result(self) -> dict[str, Any]:
         run, threads = Run(self.run.path), self.watcher.threads.all if self.watcher else []
-        verdict = _verdict(run)
         return {
             "run": str(run.path),
             "seconds": round(time.time() - self._started, 3),
@@ -128,10 +127,7 @@ class Session:
             "steps": sum(thread.steps for thread in threads),
             "parameters": sum(thread.about()["parameters"] for thread in threads),
             "metrics": _metrics(run),
-            "verdict": verdict.name,
-            "verdict_reason": verdict.reason,
-            "converged_at_epoch": verdict.converged_at_epoch,
-            "findings": [],
+            **diagnose(run).result,
         }
 
 
@@ -177,24 +173,9 @@ def _metrics(run: Run) -> dict[str, float]:
     for signal in run.signals():
         what, _, part = signal.partition("/")
         curve = run.curve(signal)
-        if curve and what in ("loss", "accuracy") and part not in ("batch", "optimized") and "/" not in part:
+        if curve and what in ("loss", "accuracy") and part not in NO_PARTS and "/" not in part:
             found[f"{part}/{what}"] = curve[-1]
     latest = {name.split("/")[0]: epoch for name, (epoch, _) in found.items() if name.endswith("/loss")}
     # An accuracy of an earlier pass does not belong to this loss.
     kept = {name: at for name, at in found.items() if at[0] >= latest.get(name.split("/")[0], 0.0)}
     return {name: value for name, (_, value) in kept.items()}
-
-
-def _verdict(run: Run) -> Verdict:
-    """What the curves of the first thread say; they need validation data, unless they left the finite numbers."""
-    train, validation = (_values(run, f"loss/{part}") for part in ("train", "val"))
-    if (train and validation) or not all(map(math.isfinite, train)):
-        best = min(range(len(validation)), key=validation.__getitem__, default=-1) + 1
-        return judge(Evidence(train, validation, best))
-    return Verdict("too-short-to-tell", "no loss on validation data was seen")
-
-
-def _values(run: Run, signal: str) -> list[float]:
-    """All values of a signal, those that were not finite as NaN."""
-    found = [e["signals"][signal] for e in run.events if signal in e["signals"] and e["epoch"] > 0]
-    return [math.nan if value is None else value for value in found]

@@ -16,6 +16,7 @@ METHODS = (
     "on_batch",
     *STEP_METHODS,
     "end_of_pass",
+    "at_end",
 )
 
 
@@ -30,6 +31,7 @@ class Signal:
     - ``on_backward(Backward)`` before it runs, ``after_backward(Backward)``
     - ``before_step(Step)``, ``after_step(Step)``: the latter records values with ``step.record(...)``
     - ``end_of_pass(PassEnd)``: records values of a whole pass over data
+    - ``at_end(None)``: the program has ended; what is still at work may be waited for
     - ``facts() -> dict | None``: what it knows that is no number of one step, as JSON
 
     It is told only of the steps that are watched in detail: the first five of each thread, and then as many as

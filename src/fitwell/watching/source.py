@@ -70,6 +70,14 @@ def user_frame(frame: FrameType | None = None) -> FrameType | None:
     return outside
 
 
+def maker(thing: object) -> FrameType | None:
+    """The frame of the program that makes a thing, though it may have written the class, too."""
+    frame = user_frame()
+    while frame is not None and frame.f_code.co_name == "__init__" and variables(frame).get("self") is thing:
+        frame = frame.f_back
+    return frame
+
+
 @cache
 def origin(file: str) -> str:
     """Whose code a file is: ``program``, ``library``, ``torch`` or ``fitwell``."""

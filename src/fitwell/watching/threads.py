@@ -14,6 +14,7 @@ from fitwell.watching.losses import Number, Objective, Totals
 from fitwell.watching.moments import Named
 from fitwell.watching.names import Models, name_parameters, unique
 from fitwell.watching.source import user_frame
+from fitwell.watching.windows import Window
 
 SAME = 0.5  # share of its parameters from which a new optimizer goes on with an older one's thread
 
@@ -49,6 +50,7 @@ class Thread:
     quick_weight: int = 0
     quick_samples: int = 0
     totals: Totals = field(default_factory=Totals)
+    window: Window = field(default_factory=Window)
     last: list[Objective] = field(default_factory=list)
     labels: list[tuple[str, str]] = field(default_factory=list)  # layer and name of each trainable parameter
     layers: dict[int, str] = field(default_factory=dict)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from fitwell.errors import RunError
 from fitwell.run.events import EventLog
-from fitwell.watching import hooks
+from fitwell.watching.attachment import Attachment
+from fitwell.watching.awaited import Awaited
 from fitwell.watching.budget import FIRST, Budget
 from fitwell.watching.details import Details
-from fitwell.watching.losses import Number, recorded
+from fitwell.watching.losses import Number, Totals, recorded
 from fitwell.watching.moments import PassEnd, Step
 from fitwell.watching.names import Models
 from fitwell.watching.phases import Phases
-from fitwell.watching.probe import Probe
 from fitwell.watching.quick import Quick
 from fitwell.watching.receiver import Receiver
 from fitwell.watching.record import Record
@@ -61,6 +60,7 @@ class Watcher:
         self.failure: Mapping[str, Any] | None = None
         self.level = OFF
         self.evaluations, self.looks_at_evaluation = 0, False
+        self._awaited = Awaited()
         self._inside = False
         self._owner = threading.get_ident()
         self._windows = 0  # that the look still lasts
@@ -68,19 +68,15 @@ class Watcher:
         self._second = False  # whether the step before was looked at, too
         self._look_began = 0.0
         self._alarms = 0
-        self._handles: list[Any] = []
-        self._before: Any = None  # the handle of the hook before a step, while a look lasts
+        self._urgent = False  # a loss was not finite: the look is not broken off
         self._receiver = receiver = Receiver(self)
-        guard = self.guarded
-        self._before_step = guard(receiver.before_step)
-        slow = (guard(receiver.loss), guard(receiver.stepped), guard(receiver.stepped_by_hand))
+        slow = (
+            self.guarded(receiver.loss),
+            self.guarded(receiver.stepped),
+            self.guarded(receiver.stepped_by_hand),
+        )
         self.quick = Quick(*slow, self.threads.known, self.phases.passes)
-        self._lasting = [*hooks.losses(self.quick.loss_hook), *hooks.lasting(receiver, guard)]
-        self._looking = hooks.looking(receiver, guard)
-        if clock is not None:  # what a trainer tells need not be found out
-            self._lasting, self._looking = [], [*self._lasting, *self._looking]
-        self._modules = hooks.modules(receiver, guard)
-        self._objectives = hooks.backward(self.quick.backward_hook, None)
+        self._attachment = Attachment(receiver, self.quick, self.guarded, told=clock is not None)
 
     def attach(self) -> None:
         """Begin to watch.
@@ -95,14 +91,14 @@ class Watcher:
                 "end the other one first",
             )
         Watcher.attached = self
-        _arm(self._lasting)
-        self._handles = [register_optimizer_step_post_hook(self.quick.step_hook)]
+        self._attachment.attach()
         self._look(FULL)
 
     def detach(self, failure: Mapping[str, Any] | None = None) -> None:
         """Leave torch as it was, and write what is still to be written, with what ended the program."""
         self.catch_up()
         self.guarded(self._receiver.finish)()
+        self.guarded(self.details.tell)("at_end", None)
         self.let_go()
         self.failure = failure
         self.phases.finish()
@@ -112,10 +108,8 @@ class Watcher:
     def let_go(self) -> None:
         """Leave torch as it was: nothing is seen from now on. In a forked process this is all there is to do."""
         self._look_away()
-        _disarm([*self._lasting, *self._objectives])
-        for handle in self._handles:
-            handle.remove()
-        self._handles, self._inside = [], True
+        self._attachment.detach()
+        self._inside = True
         if Watcher.attached is self:
             Watcher.attached = None
 
@@ -135,7 +129,7 @@ class Watcher:
                 self.failed(hook.__name__, error)
             finally:
                 self._inside = False
-                self.budget.spent += time.perf_counter() - begin
+                self.budget.used(time.perf_counter() - begin)
 
         return guarded
 
@@ -146,7 +140,7 @@ class Watcher:
     def give_up_modules(self, why: str) -> None:
         """Look at no module any more."""
         self.unseen.setdefault("modules", why)
-        _disarm(self._modules)
+        self._attachment.leave_modules()
 
     def tell(self, method: str, moment: Any, part: str = "train") -> None:
         """Tell the signals of a moment, unless somebody measures the program."""
@@ -157,12 +151,16 @@ class Watcher:
 
     def break_off(self) -> bool:
         """End a look that costs too much; tell whether it was ended."""
-        if self.budget.free > -DEBT or self.budget.looks < FIRST:
+        if self.budget.free > -DEBT or self.budget.looks < FIRST or self._urgent:
             return False
+        if self.looks_at_evaluation and self.evaluations <= FIRST_EVALUATIONS:
+            return False  # it has few batches that are looked at
         return self.end_look()
 
-    def look_at_evaluation(self) -> None:
-        """Look at an evaluation that begins: at the first ones, and at others if the budget allows."""
+    def look_at_evaluation(self, late: bool = False) -> None:
+        """Look at an evaluation: the first ones, and others if the budget allows; after a late one await the next."""
+        if late and self.level == OFF and self.evaluations < FIRST_EVALUATIONS:
+            self._awaited.late(self.phases.thread)
         if self.evaluations < FIRST_EVALUATIONS or self.budget.allows(full=True):
             self.evaluations += 1
             if self.level != FULL:
@@ -171,11 +169,13 @@ class Watcher:
 
     def end_look(self) -> bool:
         """End a look before the step that it waits for."""
-        if self.threads.all:
+        first = self.looks_at_evaluation and self.evaluations <= FIRST_EVALUATIONS
+        if self.threads.all and not first:
             self._look_away()
-        else:  # by the order of calls the first step is recognised; what is within modules is left out
+        else:  # the next steps tell in which mode it left the model, and before the first one the order of calls
+            self._windows = 2 * self._span if self.threads.all else self._span
             self.level, self.looks_at_evaluation = LIGHT, False
-            _disarm(self._modules)
+            self._attachment.leave_modules()
         return True
 
     def looked(self, thread: Thread, step: Step) -> None:
@@ -188,6 +188,7 @@ class Watcher:
         if self.clock:
             thread.losses_a_step, thread.by_backward = 0, False  # between the looks nothing is added up
         self._windows -= 1
+        self._urgent = False
         if self._windows > 0:
             return
         if self.level == FULL and thread.steps > FIRST:
@@ -206,7 +207,12 @@ class Watcher:
         thread.planned = thread.steps
         if self.quick.alarm and self._alarms < ALARMS:
             self._alarms += 1
+            self._urgent = True
             self._look(FULL)
+            return
+        if self._awaited.due(thread):
+            self._look(FULL)
+            self.looks_at_evaluation = self.level == FULL
             return
         first = thread.steps < FIRST and (thread.number < WHOLE_THREADS or self.budget.free > 0)
         first = first or not thread.looked  # without one look it would have no name and no loss
@@ -214,7 +220,7 @@ class Watcher:
             self._look(FULL if first or self.budget.heavy_is_due else LIGHT)
             return
         steps = min(self.budget.steps_until_next(seconds), self.phases.steps_left(thread, seconds))
-        self.quick.countdown = max(1, int(steps))
+        self.quick.countdown = max(1, int(self._awaited.steps(thread, steps)))
 
     def catch_up(self) -> None:
         """Account for the steps that nobody looked at."""
@@ -228,11 +234,7 @@ class Watcher:
             return  # somebody measures the program
         self.level = LIGHT if "modules" in self.unseen else level
         self.quick.on = self.quick.alarm = False
-        _disarm(self._objectives)
-        _arm(self._looking)
-        self._before = self._before or register_optimizer_step_pre_hook(self._before_step)
-        if self.level == FULL:
-            _arm(self._modules)
+        self._attachment.look(modules=self.level == FULL)
         self._receiver.modules.begin()
         active = [thread for thread in self.threads.all if thread.steps > thread.armed]
         for thread in active:
@@ -243,24 +245,20 @@ class Watcher:
     def _go_on_lightly(self) -> None:
         """Look at the next step, too: some of what is measured compares two in a row."""
         self.level, self._second, self._windows = LIGHT, True, self._span
-        _disarm(self._modules)
+        self._attachment.leave_modules()
 
     def _look_away(self) -> None:
         self.level, self.looks_at_evaluation, self._second = OFF, False, False
-        _disarm([*self._looking, *self._modules])
+        self._attachment.look_away(objectives=any(thread.by_backward for thread in self.threads.all))
         self._receiver.modules.begin()
-        if self._before is not None:
-            self._before.remove()
-            self._before = None
         self.quick.by_hand = None if self.threads.optimized else self._receiver.by_hand.thread
         self.quick.begin(bool(self.threads.all))  # before the first step everything is looked at
-        if any(thread.by_backward for thread in self.threads.all):
-            _arm(self._objectives)
 
     def _emit(self, thread: Thread, at: tuple[float, int], part: str, figures: dict[str, Number]) -> None:
         if self.clock:
             return
-        end = PassEnd(part, thread.name, dict(figures))
+        totals = self.phases.closing if part != "train" else Totals()
+        end = PassEnd(part, thread.name, dict(figures), totals.samples, totals.batches)
         self.tell("end_of_pass", end, part)
         self.record.event(thread, at, end.signals, [])
 
@@ -285,13 +283,3 @@ def facts(watcher: Watcher) -> dict[str, Any]:
         "signals": details.facts(),
         "failure": watcher.failure,
     }
-
-
-def _arm(probes: Sequence[Probe]) -> None:
-    for probe in probes:
-        probe.arm()
-
-
-def _disarm(probes: Sequence[Probe]) -> None:
-    for probe in probes:
-        probe.disarm()

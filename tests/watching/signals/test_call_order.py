@@ -215,3 +215,30 @@ def test_one_backward_for_two_optimizers(watched: Any) -> None:
                 optimizer.step()
     threads = record.facts["signals"]["call_order"]["threads"]
     assert [found["cycle"] for found in threads.values()] == [["zero_grad", "backward", "step"]] * 2
+
+
+def test_accumulation_that_clears_at_each_batch_discards(watched) -> None:
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    data = torch.utils.data.TensorDataset(torch.randn(40, 3), torch.randn(40, 2))
+    with watched() as record:
+        for number, (x, y) in enumerate(torch.utils.data.DataLoader(data, batch_size=4)):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(x), y).backward()
+            if number % 2:
+                optimizer.step()
+    counts = record.facts["signals"]["call_order"]["threads"]["model"]
+    assert counts["discarded_backward"] == counts["steps"] > 0
+    assert counts["where"]["discarded_backward"]["text"] == "optimizer.zero_grad()"
+
+
+def test_gradients_of_one_batch_put_together_by_hand_are_not_discarded(watched) -> None:
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watched() as record:
+        for _ in range(5):
+            for _ in range(2):
+                optimizer.zero_grad()
+                nn.functional.mse_loss(model(torch.randn(4, 3)), torch.randn(4, 2)).backward()
+            optimizer.step()
+    assert record.facts["signals"]["call_order"]["threads"]["model"]["discarded_backward"] == 0

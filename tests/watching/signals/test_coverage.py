@@ -37,9 +37,16 @@ def test_a_healthy_loop(watched) -> None:
             _step(model, optimizer)
     facts = _facts(record)
     assert facts["backwards"] == 5
-    assert facts["threads"] == {"model": {"looks": 5, "changed": True}}
+    known = facts["threads"]["model"]
+    assert (known["looks"], known["changed"], known["parameters"], known["reached"]) == (5, True, 4, 4)
     assert facts["reached"] == 4
-    assert facts["not_in_optimizer"] == {"count": 0, "tensors": []}
+    assert facts["not_in_optimizer"] == {
+        "count": 0,
+        "parameters": 0,
+        "forgotten": 0,
+        "plain": 0,
+        "tensors": [],
+    }
     found = _one(record)
     assert (found["name"], found["thread"], found["parameters"], found["last_layer"]) == (
         "model",
@@ -68,7 +75,8 @@ def test_steps_that_change_nothing(watched) -> None:
     with watched() as record:
         for _ in range(5):
             _step(model, optimizer)
-    assert _facts(record)["threads"]["model"] == {"looks": 5, "changed": False}
+    known = _facts(record)["threads"]["model"]
+    assert (known["looks"], known["changed"]) == (5, False)
 
 
 def test_a_head_that_was_left_out(watched) -> None:
@@ -113,7 +121,8 @@ def test_an_input_that_gets_a_gradient_is_no_parameter(watched) -> None:
         for _ in range(5):
             _step(model, optimizer, x)
     expected = {"model": None, "name": None, "shape": [4, 3], "kind": "tensor"}
-    assert _facts(record)["not_in_optimizer"] == {"count": 1, "tensors": [expected]}
+    found = _facts(record)["not_in_optimizer"]
+    assert found == {"count": 1, "parameters": 0, "forgotten": 0, "plain": 1, "tensors": [expected]}
 
 
 def test_frozen_layers_and_the_last_one(watched) -> None:
@@ -200,3 +209,74 @@ def test_facts_of_a_large_model_are_small(watched) -> None:
     facts = _facts(record)
     assert facts["not_in_optimizer"]["count"] == 2 * 149
     assert len(str(facts)) < 10_000
+
+
+class _Cut(nn.Module):
+    def __init__(self, between: Any) -> None:
+        super().__init__()
+        self.body, self.head, self.between = nn.Linear(3, 8), nn.Linear(8, 2), between
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.between(self.body(x)))
+
+
+def _trained(watched: Any, model: nn.Module) -> dict[str, Any]:
+    with watched() as record:
+        optimizer = SGD(model.parameters(), 0.1)
+        for _ in range(5):
+            _step(model, optimizer)
+    return _facts(record)
+
+
+def test_layers_before_a_cut(watched) -> None:
+    facts = _trained(watched, _Cut(lambda h: h.detach()))
+    assert facts["threads"]["model"]["cut"] == {"count": 1, "names": ["body"]}
+    assert facts["threads"]["model"]["reached"] == 2
+
+
+def test_operations_without_a_derivative(watched) -> None:
+    assert _trained(watched, _Cut(torch.sign))["flat_operations"] == ["sign"]
+    straight = _Cut(lambda h: h + (torch.sign(h) - h).detach())
+    facts = _trained(watched, straight)
+    assert facts["flat_operations"] == []
+    assert facts["threads"]["model"]["cut"]["count"] == 0
+
+
+def test_the_place_where_an_optimizer_was_made(watched) -> None:
+    facts = _trained(watched, _net())
+    assert facts["threads"]["model"]["where"]["text"] == "optimizer = SGD(model.parameters(), 0.1)"
+    assert [each["stepped"] for each in facts["optimizers"]] == [True]
+    assert facts["idle_optimizers"] == []
+
+
+def test_one_of_two_optimizers_never_steps(watched) -> None:
+    model = _net()
+    with watched() as record:
+        first, second = SGD(model[0].parameters(), 0.1), Adam(model[2].parameters(), 0.1)
+        for _ in range(5):
+            second.zero_grad()
+            _step(model, first)
+    assert [each["kind"] for each in _facts(record)["idle_optimizers"]] == ["Adam"]
+
+
+def test_weights_that_were_loaded_may_stay_as_they_are(watched) -> None:
+    model = _net()
+    with watched() as record:
+        model.load_state_dict(_net().state_dict())
+        model[2] = nn.Linear(8, 2)
+        optimizer = SGD(model[2].parameters(), 0.1)
+        for _ in range(5):
+            _step(model, optimizer)
+    found = _facts(record)["not_in_optimizer"]
+    assert (found["count"], found["parameters"], found["forgotten"]) == (2, 2, 0)
+
+
+def test_a_frozen_head_that_was_never_trained(watched) -> None:
+    model = _net()
+    model[2].requires_grad_(False)
+    (found,) = _trained(watched, model)["models"]
+    assert found["blank_head"]
+    body = _net()
+    body[0].requires_grad_(False)
+    (found,) = _trained(watched, body)["models"]
+    assert not found["blank_head"]

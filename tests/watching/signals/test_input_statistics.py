@@ -73,7 +73,7 @@ def test_a_loaders_batch_tells_the_place(watched: Any) -> None:
             model(inputs).square().mean().backward()
             optimizer.step()
     (bad,) = record.facts["signals"]["input_statistics"]["not_finite_batches"]
-    assert bad == {"entry": 0, "shape": [8, 3], "count": 1, "first": [5, 2]}
+    assert bad == {"part": "train", "entry": 0, "shape": [8, 3], "count": 1, "first": [5, 2]}
 
 
 def test_only_what_enters_the_first_model_counts(watched: Any) -> None:
@@ -124,3 +124,19 @@ def test_batches_of_any_kind_are_borne(watched: Any) -> None:
             model(torch.full((2, 1), float(number))).square().mean().backward()
             optimizer.step()
     assert record.values("input/mean") == [1, 2, 3]
+
+
+def test_held_out_data_is_measured_apart(watched: Any) -> None:
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-6)
+    with watched() as record:
+        for _ in range(2):
+            model(torch.randn(64, 3)).square().mean().backward()
+            optimizer.step()
+        with torch.no_grad():
+            model(torch.randn(64, 3) * 5 + 9)
+    held = facts(record)["held_out"]
+    assert held["samples"] == 64
+    assert held["each"]["mean"] == pytest.approx([9] * 3, abs=2)
+    assert held["each"]["std"] == pytest.approx([5] * 3, rel=0.4)
+    assert facts(record)["each"]["std"] == pytest.approx([1] * 3, rel=0.3)

@@ -21,7 +21,7 @@ def train(watched: Any, labels: Tensor, batch: int = 16, classes: int = 3) -> di
             F.cross_entropy(model(torch.randn(len(y), 4)), y).backward()
             optimizer.step()
     (found,) = record.facts["signals"]["labels"]["places"]
-    return found
+    return found  # type: ignore[no-any-return]
 
 
 def test_histogram_is_that_of_the_labels_seen(watched: Any) -> None:
@@ -140,3 +140,23 @@ def test_only_batches_of_successive_steps_have_a_seam() -> None:
     (found,) = signal.facts()["places"]
     assert found["seams"] == {"pairs": 3, "equal": 3}
     assert found["batches"] == 6
+
+
+def test_answers_are_those_of_the_later_batches(watched: Any) -> None:
+    labels = torch.randint(3, (64,))
+    found = train(watched, labels)
+    assert found["answers"]["labels"] == labels[32:].bincount(minlength=3).tolist()
+    assert all(right <= count for count, right in zip(*found["answers"].values(), strict=True))
+
+
+@pytest.mark.parametrize(("letters", "many"), [(7, True), (1, False)])
+def test_letters_are_many_labels_a_row(watched: Any, letters: int, many: bool) -> None:
+    embedding, head = nn.Embedding(5, 4), nn.Linear(4, 5)
+    optimizer = torch.optim.SGD([*embedding.parameters(), *head.parameters()], 0.1)
+    with watched() as record:
+        for _ in range(3):
+            text = torch.randint(5, (6, letters))
+            F.cross_entropy(head(embedding(text).reshape(-1, 4)), text.reshape(-1)).backward()
+            optimizer.step()
+    (found,) = record.facts["signals"]["labels"]["places"]
+    assert found["many_a_row"] is many

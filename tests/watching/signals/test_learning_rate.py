@@ -82,3 +82,20 @@ def test_what_is_recorded_stays_when_the_program_changes_its_tensor() -> None:
     SIGNAL.start().after_step(step)
     rate.zero_()
     assert float(step.signals["lr"]) == 0.5
+
+
+def test_the_rate_at_the_end_of_a_pass(watched) -> None:
+    model = nn.Linear(3, 2)
+    optimizer = SGD(model.parameters(), 0.1)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(torch.randn(80, 3), torch.randn(80, 2)), 4
+    )
+    with watched(1e-9) as record:
+        for _ in range(3):
+            for x, y in loader:
+                optimizer.zero_grad()
+                nn.functional.mse_loss(model(x), y).backward()
+                optimizer.step()
+            scheduler.step()
+    assert min(record.values("lr")) <= 0.05, "although nobody looks any more"

@@ -131,3 +131,11 @@ def test_what_is_not_a_number_hides_nothing(watched: Any) -> None:
     found = place(record)
     assert None not in found["input"]
     assert found["target"] == [7, 7]
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_one_number_for_all_outputs(watched: Any, copied: bool) -> None:
+    numbers = (torch.arange(8) % 3).float()[:, None].expand(-1, 3)
+    target = numbers.clone() if copied else numbers
+    assert place(train(watched, lambda out: F.mse_loss(out, target))[0])["target_repeated"]
+    assert not place(train(watched, lambda out: F.mse_loss(out, torch.randn(8, 3)))[0])["target_repeated"]

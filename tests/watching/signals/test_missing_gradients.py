@@ -89,3 +89,16 @@ def test_after_unfreezing_the_facts_are_counted_anew(watched) -> None:
     record = _train(watched, output, model, steps=5)
     facts = record.facts["signals"]["missing_gradients"]["model"]
     assert (facts["parameters"], facts["looks"]) == (4, 2)
+
+
+def test_gradients_that_are_gone_between_backward_and_step(watched) -> None:
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watched() as record:
+        for _ in range(5):
+            nn.functional.mse_loss(model(torch.randn(4, 3)), torch.randn(4, 2)).backward()
+            for parameter in model.parameters():
+                parameter.grad = None
+            optimizer.step()
+    # The first step tells which parameters there are.
+    assert record.facts["signals"]["missing_gradients"]["model"]["lost"] == 4

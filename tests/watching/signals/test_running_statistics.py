@@ -46,6 +46,19 @@ def test_evaluation_in_training_mode_moves_what_batch_norm_learned(watched, mode
     assert known(record)["2"]["kind"] == "dropout"
 
 
+def test_the_second_evaluation_is_looked_at_where_only_a_loss_tells_of_the_first(watched, model):
+    with watched() as record:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        for _ in range(4):
+            for _ in range(20):
+                step(model, optimizer)
+            with torch.no_grad():
+                evaluate(model)
+    norm = known(record)["1"]
+    assert norm["training"]["val"] >= 1
+    assert norm["held_out_losses_in_training_mode"] >= 1
+
+
 def test_evaluation_in_evaluation_mode_moves_nothing(watched, model):
     with watched() as record:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01)

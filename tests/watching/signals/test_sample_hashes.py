@@ -116,3 +116,35 @@ def test_the_estimate_takes_passes_into_account(samples: int) -> None:
     kept = batches[::2]
     found = _training_samples(kept, [rows.hashes.numpy() for rows in kept])
     assert found == pytest.approx(samples, rel=0.2)
+
+
+def test_what_the_evaluation_of_some_rows_only_is_told(watched: Any) -> None:
+    x, model = torch.randn(40, 4), nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watched() as record:
+        torch.nn.functional.cross_entropy(model(x), torch.randint(3, (40,))).backward()
+        optimizer.step()
+        with torch.no_grad():
+            torch.nn.functional.cross_entropy(model(x)[:10], torch.randint(3, (10,)))
+    (found,) = record.facts["signals"]["sample_hashes"].values()
+    assert found["parts"]["val"]["masked"]
+    assert found["parts"]["val"]["even"]
+    assert not found["parts"]["train"]["masked"]
+    assert found["looks"] == [[1, 40, 40]]
+
+
+def test_what_a_teacher_says_of_training_batches_is_no_validation(watched: Any) -> None:
+    teacher, student = nn.Linear(5, 1), nn.Linear(5, 1)
+    x = torch.randn(160, 5)
+    with watched() as record:
+        for model in (teacher, student):
+            optimizer = torch.optim.SGD(model.parameters(), 0.01)
+            for batch in x.split(32):
+                with torch.no_grad():
+                    answer = torch.zeros(32, 1) if model is teacher else teacher(batch)
+                optimizer.zero_grad()
+                F.mse_loss(model(batch), answer).backward()
+                optimizer.step()
+    names = record.facts["signals"]["sample_hashes"]
+    parts = {thread: sorted(found["parts"]) for thread, found in names.items()}
+    assert parts == {"teacher": ["train"], "student": ["train"]}

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fitwell.watching.moments import Call, Step
+from fitwell.watching.moments import Batch, Call, Step
 from fitwell.watching.signal import Signal
 from fitwell.watching.source import Where
 from fitwell.watching.threads import optimized
@@ -22,6 +22,7 @@ LISTED_THREADS = 3  # whose calls are listed
 MOST_THREADS = 20
 MOST_CALLS = 2_000  # that wait for a step
 CYCLE = 20  # calls of a step that are told
+SELDOM = ("made", "load", "first step")  # of no step
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class _Entry:
     what: str
     on: Callable[[], Any]
     where: Where | None
+    batch: int  # of the loader that gave the last one before
 
     def plain(self) -> dict[str, Any]:
         where = self.where
@@ -45,7 +47,7 @@ class _Thread:
     where: dict[str, dict[str, Any]] = field(default_factory=dict)
     clips_early: bool = False  # its first step was clipped before anything was propagated back
 
-    def learn(self, calls: list[_Entry], number: int) -> None:
+    def learn(self, calls: list[_Entry], number: int, closure: bool) -> None:
         """Count what the calls of a step say of the order."""
         backwards = [i for i, entry in enumerate(calls) if entry.what == "backward"]
         first, last = (backwards[0], backwards[-1]) if backwards else (len(calls), len(calls))
@@ -55,8 +57,12 @@ class _Thread:
         self.counts["scheduler_calls"] += _most_of_one([e for e in calls if e.what == "scheduler"])
         late = [entry for entry in calls[last:] if entry.what == "zero_grad"]
         self._found("cleared_between_backward_and_step", late)
-        # Before the first step there is nothing to schedule; later, what precedes `backward` follows a step.
-        soon = [e for i, e in enumerate(calls) if e.what == "scheduler" and (i > last or number == 1)]
+        # A closure is called anew for each point that the optimizer tries.
+        self._found("discarded_backward", [] if closure else _discarded(calls, backwards))
+        # Later than at the first step, what precedes `backward` follows a step. At the first one a scheduler may come
+        # between two backward passes: a GradScaler that found no finite gradient leaves out its first steps.
+        early = set(range(first)) if number == 1 and backwards else set()
+        soon = [e for i, e in enumerate(calls) if e.what == "scheduler" and (i > last or i in early)]
         self._found("scheduler_before_step", soon)
         self._learn_clips(calls, first, number)
         if len(self.first) < FIRST:
@@ -91,16 +97,21 @@ class _Thread:
 class _CallOrder:
     def __init__(self) -> None:
         self._calls: deque[_Entry] = deque(maxlen=MOST_CALLS)
-        self._number = 0
+        self._number = self._batches = 0
         self._threads: dict[str, _Thread] = {}
+
+    def on_batch(self, _batch: Batch) -> None:
+        self._batches += 1
 
     def on_call(self, call: Call) -> None:
         if call.what == "scheduler" and getattr(call.on, "_is_initial", False):
             return  # made just now: it steps by itself
         if call.what == "unscale" and not call.on.is_enabled():
             return
+        if call.what in SELDOM:
+            return
         self._number += 1
-        self._calls.append(_Entry(self._number, call.what, _reference(call.on), call.where))
+        self._calls.append(_Entry(self._number, call.what, _reference(call.on), call.where, self._batches))
 
     def after_step(self, step: Step) -> None:
         if step.thread not in self._threads and len(self._threads) >= MOST_THREADS:
@@ -110,13 +121,27 @@ class _CallOrder:
         thread.last = self._number
         # A look may begin between the steps of two threads; only the first steps are then seen as a whole.
         if len(self._threads) == 1 or step.number <= FIRST:
-            thread.learn(_own(calls, step), step.number)
+            thread.learn(_own(calls, step), step.number, step.closure)
 
     def facts(self) -> dict[str, Any]:
         threads = {name: thread.about() for name, thread in self._threads.items()}
         for name, thread in list(self._threads.items())[:LISTED_THREADS]:
             threads[name]["first_steps"] = thread.first
         return {"threads": threads}
+
+
+def _discarded(calls: list[_Entry], backwards: list[int]) -> list[_Entry]:
+    """The calls that cleared what the backward pass of the same line, earlier in this step, had computed.
+
+    Another line may have another purpose: an adversarial example, the generator of a GAN. And so may several
+    passes of one batch, whose gradients are put together by hand: it must have been of a batch before.
+    """
+    if not backwards or (last := calls[backwards[-1]]).where is None:
+        return []
+    same = [i for i in backwards if calls[i].where == last.where]
+    if calls[same[0]].batch == last.batch:
+        return []
+    return [entry for entry in calls[same[0] : same[-1]] if entry.what == "zero_grad"]
 
 
 def _own(calls: list[_Entry], step: Step) -> list[_Entry]:

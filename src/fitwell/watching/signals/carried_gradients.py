@@ -29,7 +29,7 @@ class _Used:
     parameters: list[weakref.ref[Tensor]]
     sums: Tensor
     left: Tensor | None = None  # which were there at each backward pass since; None before the first
-    where: Where | None = None  # the first backward pass since
+    where: Where | None = None  # the last backward pass
 
     def gone(self) -> bool:
         """Whether none can be left; another device is not asked, that would mean waiting."""
@@ -59,8 +59,9 @@ class _CarriedGradients:
             left = [p.grad if p is not None and p.is_leaf else None for p in alive]
             sums_T = sums(left, used.sums.device)
             if used.left is None:
-                used.left, used.where = sums_T == used.sums, backward.where
+                used.left = sums_T == used.sums
             used.left &= sums_T > 0
+            used.where = backward.where
 
     def after_step(self, step: Step) -> None:
         if not step.parameters:

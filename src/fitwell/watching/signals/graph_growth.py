@@ -6,7 +6,9 @@ import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
-from fitwell.watching.moments import Backward, LossCall, Step
+from torch import Tensor
+
+from fitwell.watching.moments import Backward, LossCall, ModuleCall, Step
 from fitwell.watching.signal import Signal
 from fitwell.watching.signals.memory import resident
 from fitwell.watching.source import Where
@@ -61,6 +63,8 @@ class _Line:
 class _Thread:
     followed: list[_Followed] = field(default_factory=list)
     steps: int = 0
+    most: int = 0  # earlier steps whose losses were alive
+    where: Where | None = None  # of the first of them
     nodes: _Line = field(default_factory=_Line)
     memory: _Line = field(default_factory=_Line)
 
@@ -74,6 +78,11 @@ class _GraphGrowth:
     def on_loss(self, call: LossCall) -> None:
         self._follow(call.value.grad_fn, call.where)
 
+    def on_module(self, call: ModuleCall) -> None:
+        output = call.output[0] if isinstance(call.output, (tuple, list)) and call.output else call.output
+        if call.depth == 0 and isinstance(output, Tensor):
+            self._follow(output.grad_fn, None)
+
     def on_backward(self, backward: Backward) -> None:
         for root in backward.roots[:MOST_OF_STEP]:
             self._follow(root.grad_fn, backward.where)
@@ -83,6 +92,8 @@ class _GraphGrowth:
         thread = self._threads.setdefault(step.thread, _Thread())
         thread.followed = [each for each in thread.followed if each.alive() is not None]
         retained = len({each.step for each in thread.followed})
+        if retained > thread.most:
+            thread.most, thread.where = retained, next((e.where for e in thread.followed if e.where), None)
         thread.followed += [_Followed(step.number, alive, where) for alive, where in self._found]
         del thread.followed[:-MOST_KEPT]
         self._found = []
@@ -114,7 +125,7 @@ def _about(thread: _Thread) -> dict[str, Any]:
     return {
         "steps": thread.steps,
         "retained_losses": len({each.step for each in kept}),
-        "where": kept[0].where.plain() if kept and kept[0].where else None,
+        "where": thread.where and thread.where.plain(),
         "nodes_per_step": thread.nodes.slope,
         "megabytes_per_step": thread.memory.slope,
     }

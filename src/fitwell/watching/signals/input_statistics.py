@@ -6,14 +6,16 @@ Shapes: N samples, F features (for images the channels).
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fitwell.watching.moments import Batch, ModuleCall, Step
+from fitwell.watching.phases import AGAIN
 from fitwell.watching.signal import Signal
 from fitwell.watching.signals.loss_inputs import along
 from fitwell.watching.tensors import thinned
@@ -120,8 +122,24 @@ class _Input:
         return about | self.moments.plain()
 
 
+@dataclass
+class _Held:
+    """What enters a model in evaluation."""
+
+    module: weakref.ref[nn.Module]
+    moments: _Moments
+    thread: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        found = self.moments.plain()
+        return {name: found[name] for name in ("samples", "not_finite", "each")}
+
+
 class _InputStatistics:
     def __init__(self) -> None:
+        self._held: list[_Held] = []
+        self._thread_of: dict[int, str] = {}  # modules that were trained
         self._waiting: list[tuple[int, _Input]] = []  # module and what entered it, since the last step
         self._inputs: dict[str, tuple[str, _Input]] = {}  # by thread: its first model, and what enters that
         self._around: dict[int, Tensor] = {}  # what each module's inputs are measured around
@@ -131,7 +149,7 @@ class _InputStatistics:
         for entry, tensor in _tensors(batch.content):
             if len(self._bad) < MOST_BAD and _is_readable(tensor) and not tensor.isfinite().all():
                 places = (~tensor.isfinite()).nonzero()
-                about = {"entry": entry, "shape": list(tensor.shape)}
+                about = {"part": batch.part, "entry": entry, "shape": list(tensor.shape)}
                 self._bad.append(about | {"count": len(places), "first": places[0].tolist()})
 
     def on_module(self, call: ModuleCall) -> None:
@@ -146,6 +164,9 @@ class _InputStatistics:
         around = self._around.get(id(call.module))
         if around is not None and (around.shape[0], around.device) != (values.shape[1], values.device):
             around = None
+        if call.part != "train":
+            self._hold(call, _Moments.of(values, around))
+            return
         dtype = str(entered.dtype).removeprefix("torch.")
         found = _Input(list(entered.shape), dtype, axis, _Moments.of(values, around))
         if len(self._around) < MOST_MODELS:
@@ -153,8 +174,13 @@ class _InputStatistics:
         self._waiting.append((id(call.module), found))
 
     def after_step(self, step: Step) -> None:
-        own = [(step.modules[module], found) for module, found in self._waiting if module in step.modules]
+        for held in self._held:
+            if id(held.module()) in step.modules:
+                held.thread = held.thread or step.thread
+        waiting = self._waiting
+        own = [(step.modules[module], found) for module, found in waiting if module in step.modules]
         self._waiting = []
+        self._thread_of |= {module: step.thread for module, _ in waiting if module in step.modules}
         if not own:
             return
         model, first = own[0]  # what enters others may come from this one
@@ -169,7 +195,22 @@ class _InputStatistics:
 
     def facts(self) -> dict[str, Any]:
         threads = {thread: found.plain(model) for thread, (model, found) in self._inputs.items()}
+        for held in reversed(self._held):  # the first of a thread stays
+            if held.thread in threads:
+                threads[held.thread]["held_out"] = held.plain()
         return {"threads": threads, "not_finite_batches": self._bad} if threads or self._bad else {}
+
+    def _hold(self, call: ModuleCall, moments: _Moments) -> None:
+        """Count held-out data; training data that is only evaluated is not."""
+        if call.part == AGAIN:
+            return
+        known = next((held for held in self._held if held.module() is call.module), None)
+        if known is not None and known.moments.around is moments.around:
+            known.moments.add(moments)
+        elif known is None and len(self._held) < MOST_MODELS:
+            thread = self._thread_of.get(id(call.module), "")
+            self._held.append(_Held(weakref.ref(call.module), moments, thread))
+            self._around.setdefault(id(call.module), moments.around)
 
     def _merge(self, thread: str, found: _Input) -> None:
         _, known = self._inputs.get(thread, ("", None))
@@ -223,4 +264,5 @@ SIGNAL = Signal(
     units={"input/mean": "", "input/std": "", "input/min": "", "input/max": ""},
     cost="batch",
     start=_InputStatistics,
+    parts=("train", "held-out"),
 )

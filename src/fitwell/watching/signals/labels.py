@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fitwell.watching.answers import answers
+from fitwell.watching.losses import right_answers
 from fitwell.watching.moments import LossCall, ModuleCall, Step
 from fitwell.watching.signal import Signal
 from fitwell.watching.source import Where
@@ -21,6 +23,7 @@ from fitwell.watching.tensors import thinned
 
 MOST_CLASSES = 1_000
 MOST_PLACES = 20
+MOST_RECALLED = 50  # batches whose answers are kept
 CLASSES = ("cross_entropy", "nll_loss")
 
 
@@ -57,8 +60,12 @@ class _Place:
     part: str
     classes: int
     counts: Tensor  # (C,)
+    many: bool = False  # labels for a row of the model's input, as of pixels or letters
     order: _Order = field(default_factory=_Order)
     last: Tensor | None = None  # label of the batch before
+    recalled: list[Tensor] = field(
+        default_factory=list
+    )  # (2, C) of the last batches: labels, and right answers
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
@@ -69,7 +76,11 @@ class _Place:
             "where": self.where and self.where.plain(),
             "classes": self.classes,
             "counts": counts,
+            "many_a_row": self.many,
         }
+        if self.recalled:
+            later = torch.stack(self.recalled[len(self.recalled) // 2 :]).sum(0).int().tolist()
+            found["answers"] = {"labels": later[0], "right": later[1]}
         return found | (_about(self.order, counts) if self.order.batches else {})
 
 
@@ -78,6 +89,7 @@ class _Labels:
         self._places: dict[tuple[Any, ...], _Place] = {}
         self._steps: dict[str, int] = {}
         self._rows = 0  # samples that entered the model last
+        self._first: tuple[str, int] | None = None  # part, and samples of it that entered a model first
         self._ends: list[
             tuple[_Place, Tensor, Tensor]
         ] = []  # first and last label of each batch since the last step
@@ -92,6 +104,8 @@ class _Labels:
             return
         if next(call.module.parameters(), None) is not None:  # else it is a loss
             self._rows = call.inputs[0].shape[0]
+            if self._first is None or self._first[0] != call.part:
+                self._first = call.part, max(call.inputs[0].shape[: 2 if call.inputs[0].dim() == 3 else 1])
 
     def on_loss(self, call: LossCall) -> None:
         found = _class_labels(call)
@@ -103,6 +117,11 @@ class _Labels:
         valid = (sample >= 0) & (sample < classes) & (sample != call.arguments.get("ignore_index", -100))
         counts_C = torch.zeros_like(place.counts).scatter_add_(0, sample.clamp(0, classes - 1), valid.long())
         place.counts += counts_C
+        # Without a module it is not known what entered.
+        place.many |= (
+            self._first is not None and self._first[0] == call.part and labels.numel() > self._first[1]
+        )
+        _recall(place, call)
         # Labels that are not one for each row (pixels, the letters of a text) have an order of their own.
         if call.part == "train" and labels.dim() == 1 and 1 < sample.numel() == self._rows:
             place.order.add(sample, counts_C)
@@ -112,6 +131,7 @@ class _Labels:
     def after_step(self, step: Step) -> None:
         follows = step.number == self._steps.get(step.thread, 0) + 1
         self._steps[step.thread] = step.number
+        self._first = None
         if not follows:
             for place in self._places.values():
                 place.last = None
@@ -134,6 +154,22 @@ class _Labels:
             counts_C = torch.zeros(classes, dtype=torch.int64, device=device)
             self._places[key] = _Place(call.function, call.where, call.part, classes, counts_C)
         return self._places[key]
+
+
+def _recall(place: _Place, call: LossCall) -> None:
+    """Count which classes were recognized in a batch of training."""
+    if (
+        call.part != "train"
+        or call.target.dim() != 1
+        or len(call.input) != len(call.target)
+        or call.input.is_complex()
+    ):
+        return
+    found = right_answers(call.function, call.input, call.target, call.arguments)
+    known = answers(call.function, call.input, call.target, *found) if found is not None else None
+    if known is not None:
+        place.recalled.append(known.counts)
+        del place.recalled[:-MOST_RECALLED]
 
 
 def _class_labels(call: LossCall) -> tuple[Tensor, int] | None:

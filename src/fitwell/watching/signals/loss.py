@@ -1,4 +1,4 @@
-"""The loss of a step; its means over passes are recorded as the passes end."""
+"""The loss of a step; its means over passes, and over windows of some steps, are recorded as those end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ class _Loss:
 SIGNAL = Signal(
     units={
         "loss/batch": "",
+        "loss/window": "",
         "loss/train": "",
         "loss/val": "",
         "loss/optimized": "",

@@ -6,22 +6,28 @@ What is measured is kept as running extremes on the device, in one tensor for ea
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
 from fitwell.watching.moments import LossCall
 from fitwell.watching.signal import Signal
-from fitwell.watching.source import Where
+from fitwell.watching.signals.objective import LAYERS, RANGES, VIEWS, beneath, kind, outside
+from fitwell.watching.source import Where, user_frame, visible
 from fitwell.watching.tensors import MOST, measurable, thinned
 
 MOST_PLACES = 50
+MOST_ROWS = 256  # of targets that are compared
 MOST_AXES = 5
-BEHIND = 4  # operations before the loss whose names are kept
+BEHIND = 8  # operations before the loss whose names are kept
 CLASSES = ("cross_entropy", "nll_loss")
+REGRESSION = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")  # either side may come first
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
+MOST_VARIABLES = 300  # of a program that are looked through for labels
 
 
 @dataclass
@@ -37,6 +43,9 @@ class _Place:
     broadcast: list[list[int]] | None = None  # shapes of input and target, when they were spread to fit
     names: list[str] = field(default_factory=list)
     lowest: Tensor | None = None  # of each name the lowest value, and the lowest of its opposite
+    outside: Tensor | None = (
+        None  # summed up over the calls: the share of targets that the output cannot reach
+    )
 
     def add(self, measured: dict[str, Tensor]) -> None:
         """Widen the extremes; a value that is not a number widens nothing."""
@@ -47,6 +56,15 @@ class _Place:
             self.names, self.lowest = names, both
         else:
             self.lowest = torch.fmin(self.lowest, both)
+
+    def count(self, call: LossCall) -> None:
+        """Add the targets that lie outside the range of the operation that made the input, if it has one."""
+        reach = self.first["reach"]
+        if reach is None:
+            return
+        target = _real(thinned(call.target))
+        share = outside(target, _bound(reach[0], -math.inf), _bound(reach[1], math.inf))
+        self.outside = share if self.outside is None else self.outside + share
 
     def plain(self) -> dict[str, Any]:
         """As JSON: what is measured as [lowest, highest]."""
@@ -63,6 +81,7 @@ class _Place:
             "calls": self.calls,
             "with_graph": self.with_graph,
             "broadcast": self.broadcast,
+            "target_unreachable": None if self.outside is None else self.outside.item() / self.calls,
             **_joined(ranges),
         }
 
@@ -73,6 +92,8 @@ class _LossInputs:
 
     def on_loss(self, call: LossCall) -> None:
         target = call.target
+        if call.function in REGRESSION and _swapped(call.input, target):
+            call, target = replace(call, input=target, target=call.input), call.input
         if not (isinstance(target, Tensor) and measurable(call.input) and target.layout == torch.strided):
             return
         if call.input.is_complex() or call.input.layout != torch.strided or target.is_meta:
@@ -89,6 +110,7 @@ class _LossInputs:
         place.broadcast = place.broadcast or _broadcast(call)
         if call.input.numel() and target.numel():
             place.add(_measured(call))
+            place.count(call)
 
     def facts(self) -> dict[str, Any]:
         return {"places": [place.plain() for place in self._places.values()]}
@@ -107,7 +129,80 @@ def _about(call: LossCall) -> dict[str, Any]:
         "outputs": input.shape[_class_axis(call)] if input.dim() else 1,
         "arguments": {name: value for name, value in call.arguments.items() if isinstance(value, plain)},
         "input_made_by": _behind(input),
+        "made_by": made_by(input),
+        "reach": _reach(input),
+        "labels_are_integers": _integers(target),
+        "target_repeated": _repeated(target),
     }
+
+
+def _repeated(target: Tensor) -> bool:
+    """Whether one number is the target of all outputs of a sample."""
+    if target.dim() != 2 or target.shape[1] < 2 or not target.numel():
+        return False
+    return target.stride(1) == 0 or (
+        target.is_cpu and bool((target[:MOST_ROWS] == target[:MOST_ROWS, :1]).all())
+    )
+
+
+def _swapped(input: Tensor, target: Any) -> bool:
+    """Whether the prediction was given in the place of the target."""
+    return isinstance(target, Tensor) and target.requires_grad and not input.requires_grad
+
+
+def made_by(tensor: Tensor) -> list[str]:
+    """The operations between a tensor and the layer that it comes from, with that; the last first, no views."""
+    names: list[str] = []
+    node: Any = tensor.grad_fn
+    while node is not None and len(names) < BEHIND:
+        name = kind(node)
+        names += [name] if name not in VIEWS else []
+        below = beneath(node)
+        node = below[0] if below and name not in LAYERS else None
+    return names
+
+
+def _reach(tensor: Tensor) -> list[float | None] | None:
+    """What the operation can produce that made a tensor, as far as that is bounded: [lowest, highest]."""
+    low, high = RANGES.get(next(iter(made_by(tensor)), ""), (-math.inf, math.inf))
+    return None if low == -high == -math.inf else [_finite(low), _finite(high)]
+
+
+def _bound(end: float | None, other: float) -> float:
+    return other if end is None else end
+
+
+def _integers(target: Tensor) -> bool:
+    """Whether the program has integers that say the same as this target: class labels, turned into numbers."""
+    if target.dtype in WHOLE:
+        return True
+    values = target.detach().reshape(-1)
+    if not values.is_cpu or values.numel() < 2 or not bool((values == values.round()).all()):
+        return False
+    for _, thing in islice(visible(user_frame()), MOST_VARIABLES):
+        if isinstance(thing, Tensor) and thing.is_cpu and thing.dtype == torch.int64:
+            found = thing.detach().reshape(-1)
+        elif type(thing) is numpy.ndarray and thing.dtype.kind == "i" and thing.size < MOST:
+            found = torch.from_numpy(thing.astype("int64")).reshape(-1)
+        else:
+            continue
+        if found.numel() == values.numel() and bool((found == values).all()):
+            return True
+        if (
+            found.numel() > values.numel()
+            and len(target) < len(thing) == found.numel()
+            and _of_these(values, found)
+        ):
+            return True
+    return False
+
+
+def _of_these(values: Tensor, labels: Tensor) -> bool:
+    """Whether values may be a part of some labels from 0 on, all of which occur."""
+    known = labels[:MOST].unique()
+    return bool(torch.isin(values, known.to(values.dtype)).all()) and known.tolist() == list(
+        range(len(known))
+    )
 
 
 def _class_axis(call: LossCall) -> int:
@@ -166,6 +261,9 @@ def _target(call: LossCall) -> dict[str, Tensor]:
     else:
         low, high = target.aminmax()
     found |= {"target_min": low, "target_max": high}
+    if call.function in CLASSES and raw.is_floating_point() and call.target.dim() > 1:
+        low, high = _real(along(call.target.detach(), _class_axis(call))).sum(_class_axis(call)).aminmax()
+        found |= {"target_sum_min": low, "target_sum_max": high}
     if raw.dtype not in WHOLE:
         found["target_whole"] = (target == target.round()).all()
     return found
@@ -195,9 +293,9 @@ def _joined(ranges: dict[str, list[float | None]]) -> dict[str, Any]:
             found[stem] = [low, ranges[f"{stem}_max"][1]]
         elif end != "max":
             found[name] = [low, high]
-    for kind in ("sum", "exp_sum"):
-        axes = [axis for axis in range(MOST_AXES) if f"{kind}_{axis}" in found]
-        found[f"{kind}s"] = [found.pop(f"{kind}_{axis}") for axis in axes]
+    for sums in ("sum", "exp_sum"):
+        axes = [axis for axis in range(MOST_AXES) if f"{sums}_{axis}" in found]
+        found[f"{sums}s"] = [found.pop(f"{sums}_{axis}") for axis in axes]
     whole = found.pop("target_whole", [1.0])[0]
     return found | {"target_whole": whole == 1.0}
 

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from fitwell.watching.activations import PerModule, first_tensor
-from fitwell.watching.moments import LossCall, ModuleCall, Step
+from fitwell.watching.moments import Batch, LossCall, ModuleCall, Step
 from fitwell.watching.signal import Signal
 from fitwell.watching.tensors import thinned
 
@@ -29,10 +29,14 @@ class _Modes:
     """How a layer ran."""
 
     kind: str = ""
+    probability: float = 0.0  # of dropout
     last: tuple[bool, int] | None = None  # mode and samples of the last call with a graph
     training: dict[str, int] = field(default_factory=dict)  # calls in training mode, by part
     evaluation: dict[str, int] = field(default_factory=dict)  # calls in evaluation mode, by part
     losses: int = 0  # on held-out data while in training mode
+    batches: int = 0  # of held-out data while in training mode
+    apart: int = 0  # held-out calls in training mode, while the whole model was not
+    repeated: int = 0  # held-out calls in training mode with the inputs of the call before
     samples: tuple[int, int] | None = None  # fewest and most that batch norm trained on
     tiny: int = 0  # steps with so few
     mean: Tensor | None = None  # the running mean after the last held-out call
@@ -65,6 +69,13 @@ class _Modes:
     def plain(self) -> dict[str, Any]:
         """As JSON."""
         found: dict[str, Any] = {"kind": self.kind, "training": self.training, "evaluation": self.evaluation}
+        if self.probability:
+            found["probability"] = self.probability
+        for name, count in (("apart", self.apart), ("repeated", self.repeated)):
+            if count:
+                found[f"held_out_calls_{name}"] = count
+        if self.batches:
+            found["held_out_batches_in_training_mode"] = self.batches
         if self.losses:
             found["held_out_losses_in_training_mode"] = self.losses
         if self.samples:
@@ -79,13 +90,37 @@ class _RunningStatistics:
         self._layers: PerModule[_Modes] = PerModule(_Modes)
         self._held: list[weakref.ref[nn.Module]] = []  # ran in training mode since the last held-out loss
         self._known: dict[str, dict[str, _Modes]] = {}
+        self._within: list[_Modes] = []  # in training mode in a held-out call of a model that goes on
+        self._inputs: tuple[int, Any] | None = None  # of the held-out call before
+        self._held_batch = False  # whether a loader has given held-out data, that no call has used yet
+
+    def on_batch(self, batch: Batch) -> None:
+        self._held_batch = batch.part != "train"
 
     def on_module(self, call: ModuleCall) -> None:
+        self._see(call)
+        if not call.depth:
+            self._returned(call)
+
+    def _returned(self, call: ModuleCall) -> None:
+        """A whole model returned: what ran in training mode within it did so with the model, or apart from it."""
+        given = first_tensor(call.inputs)
+        inputs = None if given is None or call.part == "train" else content(given)
+        for modes in {id(each): each for each in self._within}.values():
+            modes.apart += not call.module.training
+            modes.repeated += inputs is not None and inputs == self._inputs
+            modes.batches += self._held_batch
+        self._within.clear()
+        self._inputs = inputs
+        if call.part != "train":
+            self._held_batch = False
+
+    def _see(self, call: ModuleCall) -> None:
         kind = _kind(call.module)
         if not kind:
             return
         modes = self._layers.of(call.module)
-        modes.kind = kind
+        modes.kind, modes.probability = kind, probability(call.module)
         if call.part == "train":
             given = first_tensor(call.inputs)
             modes.last = call.module.training, len(given) if given is not None and given.dim() else 1
@@ -94,6 +129,7 @@ class _RunningStatistics:
         modes.count(call.part, call.module.training)
         if call.module.training:
             self._held.append(weakref.ref(call.module))
+            self._within.append(modes)
         statistic = getattr(call.module, "running_mean", None)
         if isinstance(statistic, Tensor):
             modes.compare(thinned(statistic))
@@ -120,6 +156,18 @@ class _RunningStatistics:
             for thread, known in self._known.items()
             if known
         }
+
+
+def content(tensor: Tensor) -> tuple[Any, ...] | None:
+    """What tells one batch from another: its place in memory does not, for that is used again."""
+    if not tensor.is_cpu or tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
+        return None
+    return tensor.shape, float(thinned(tensor).double().sum())
+
+
+def probability(module: nn.Module) -> float:
+    """With which dropout sets a value to zero; 0 of other layers."""
+    return float(module.p) if isinstance(module, _DropoutNd) else 0.0
 
 
 def _kind(module: nn.Module) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,13 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fitwell.watching.moments import ModuleCall, Step
+from fitwell.watching.moments import LossCall, ModuleCall, Step
 from fitwell.watching.signal import Signal
+from fitwell.watching.source import Where
 
 MOST_ROWS = 128  # of a batch
 MOST_NUMBERS = 1 << 20  # of a batch that are read; a row is hashed whole or not at all
 MOST_KEPT = 200_000  # hashes of a part
 MOST_MODELS = 20
+MOST_PLACES = 5
+MOST_LOOKS = 100  # training batches that are told one by one
+LIKELY = 4  # standard deviations that a batch may be off
 ROUNDS = 20  # in which the size of the training set is narrowed down
 Hashes = NDArray[np.int64]
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -31,11 +35,15 @@ INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 @dataclass(slots=True)
 class _Rows:
-    """Hashes (N,) of a batch of so many rows, and the number of the step that used it, once that is known."""
+    """Hashes (N,) of a batch of so many rows, and the number of the step that used it, once that is known.
+
+    ``turn`` tells the time from one step to the next, of whatever model.
+    """
 
     hashes: Tensor
     rows: int
     step: int = 0
+    turn: int = -1
 
 
 @dataclass
@@ -43,14 +51,21 @@ class _Part:
     batches: list[_Rows] = field(default_factory=list)
     kept: int = 0
     seen: int = 0
+    turn: int = -1  # which rows of a large batch were hashed last
+    rows: int = 0  # of the last batch
+    masked: bool = False  # a loss was computed of some of the rows only, such as the nodes of a graph
+    losses: set[Where] = field(default_factory=set)
 
-    def add(self, entered: Tensor) -> None:
+    def add(self, entered: Tensor, turn: int) -> None:
         """Hash a batch and keep the hashes, if there is room."""
         if self.kept < MOST_KEPT:
-            rows = _Rows(_hashes(_some(entered, self.seen)), len(entered))
+            same = bool(self.batches) and self.batches[-1].turn == turn
+            self.turn = self.turn + 1 if same else max(turn, self.turn + 1)
+            rows = _Rows(_hashes(_some(entered, self.turn)), len(entered), turn=turn)
             self.batches.append(rows)
             self.kept += len(rows.hashes)
         self.seen += 1
+        self.rows = len(entered)
 
 
 @dataclass
@@ -71,6 +86,8 @@ class _Model:
 class _SampleHashes:
     def __init__(self) -> None:
         self._models: list[_Model] = []
+        self._last: _Part | None = None  # that rows were added to
+        self._turn = 0  # steps seen
 
     def on_module(self, call: ModuleCall) -> None:
         if call.depth or next(call.module.parameters(), None) is None:
@@ -83,9 +100,18 @@ class _SampleHashes:
             model = _Model(weakref.ref(call.module))
             self._models.append(model)
         if model is not None:
-            model.parts.setdefault(call.part, _Part()).add(entered.detach())
+            self._last = model.parts.setdefault(call.part, _Part())
+            self._last.add(entered.detach(), self._turn)
+
+    def on_loss(self, call: LossCall) -> None:
+        if self._last is None or not call.input.dim():
+            return
+        self._last.masked |= len(call.input) < self._last.rows
+        if call.where is not None and len(self._last.losses) < MOST_PLACES:
+            self._last.losses.add(call.where)
 
     def after_step(self, step: Step) -> None:
+        self._turn += 1
         for model in self._models:
             if id(model.module()) in step.modules:
                 model.stepped(step)
@@ -95,8 +121,19 @@ class _SampleHashes:
         found: dict[str, Any] = {}
         for model in self._models:
             if model.thread and model.thread not in found and "train" in model.parts:
-                found[model.thread] = _about(model.parts)
+                others = [m.parts["train"] for m in self._models if m is not model and "train" in m.parts]
+                parts = {n: p if n == "train" else _validating(p, others) for n, p in model.parts.items()}
+                found[model.thread] = _about({name: part for name, part in parts.items() if part.batches})
         return found
+
+
+def _validating(part: _Part, others: Sequence[_Part]) -> _Part:
+    """A held-out part without the batches that another model is trained on in the same step, as by a teacher."""
+    given: dict[int, list[Tensor]] = {}
+    for rows in (rows for other in others for rows in other.batches):
+        given.setdefault(rows.turn, []).append(rows.hashes)
+    kept = [b for b in part.batches if not any(torch.equal(b.hashes, h) for h in given.get(b.turn, []))]
+    return replace(part, batches=kept, seen=part.seen - len(part.batches) + len(kept))
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -138,10 +175,12 @@ def _about(parts: Mapping[str, _Part]) -> dict[str, Any]:
     coverage = None if samples is None else min(1.0, len(trained) / samples)
     told: dict[str, Any] = {}
     for name, batches in hashes.items():
-        told[name] = _counted(batches) | {"batches": parts[name].seen}
+        told[name] = _counted(batches) | {"batches": parts[name].seen, "masked": parts[name].masked}
         if name != "train":
             told[name] |= _overlap(batches, trained, coverage)
-    return {"parts": told, "estimated_samples": samples, "coverage": coverage}
+            told[name]["losses"] = [f"{where.function}: {where.text}" for where in parts[name].losses]
+    looks = [[rows.step, rows.rows, len(rows.hashes)] for rows in parts["train"].batches[:MOST_LOOKS]]
+    return {"parts": told, "estimated_samples": samples, "coverage": coverage, "looks": looks}
 
 
 def _counted(batches: Sequence[Hashes]) -> dict[str, int]:
@@ -164,7 +203,19 @@ def _overlap(batches: Sequence[Hashes], trained: Hashes, coverage: float | None)
         "share": share,
         "corrected": min(1.0, share / coverage) if coverage else None,
         "by_batch": [each[0], each[len(each) // 2], each[-1]] if each else None,
+        "even": _even(batches, trained, share),
     }
+
+
+def _even(batches: Sequence[Hashes], trained: Hashes, share: float) -> bool:
+    """Whether all batches share about as much with the training data: else some are that data, evaluated."""
+    for batch in batches:
+        expected = share * len(batch)
+        if abs(np.isin(batch, trained).sum() - expected) > 1 + LIKELY * math.sqrt(
+            expected * (1 - share) + 1e-9
+        ):
+            return False
+    return True
 
 
 def _training_samples(batches: Sequence[_Rows], hashes: Sequence[Hashes]) -> float | None:

@@ -5,18 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from fitwell.verdict import Evidence, best_of, convergence, judge, noise
+from fitwell.verdict import Curves, best_of, convergence, judge, noise
 
 FALL = [1.0, 0.6, 0.4, 0.3, 0.25, 0.24, 0.24, 0.24, 0.24, 0.24]
-GOOD = Evidence(
+GOOD = Curves(
     train=FALL, validation=[loss + 0.02 for loss in FALL], best_epoch=8, chance=2.3, metric=(0.97, 0.96),
     validation_samples=1000,
 )  # fmt: skip
-STUCK = Evidence(train=[2.30] * 6, validation=[2.31] * 6, best_epoch=2, chance=2.3)
-STILL_FALLING = Evidence(
-    train=[1.0, 0.8, 0.6, 0.4], validation=[1.0, 0.8, 0.6, 0.4], best_epoch=4, chance=2.3
-)
-RISING = Evidence(
+STUCK = Curves(train=[2.30] * 6, validation=[2.31] * 6, best_epoch=2, chance=2.3)
+STILL_FALLING = Curves(train=[1.0, 0.8, 0.6, 0.4], validation=[1.0, 0.8, 0.6, 0.4], best_epoch=4, chance=2.3)
+RISING = Curves(
     train=[1.0, 0.5, 0.2, 0.1, 0.05, 0.02], validation=[1.0, 0.6, 0.5, 0.6, 0.7, 0.8], best_epoch=3
 )
 
@@ -34,7 +32,7 @@ RISING = Evidence(
         (replace(STUCK, chance=None), "not-converging"),
         (replace(STUCK, train=[2.3, 2.28, 2.2, 2.1, 2.0, 1.9], best_epoch=2), "just-right"),
         (replace(GOOD, metric=(1.0, 0.80)), "overfitting"),
-        (replace(GOOD, metric=(1.0, 0.95)), "just-right"),
+        (replace(GOOD, metric=(1.0, 0.94)), "just-right"),
         (replace(GOOD, metric=(1.0, 0.80), validation_samples=20), "just-right"),
         (RISING, "overfitting"),
         (replace(RISING, validation=[1.0, 0.6, 0.5, 0.5, 0.51, 0.52]), "just-right"),
@@ -49,7 +47,7 @@ RISING = Evidence(
         (replace(GOOD, metric=(0.96, 0.90), baseline=0.95), "just-right"),
     ],
 )
-def test_each_verdict_and_its_near_misses(evidence: Evidence, verdict: str) -> None:
+def test_each_verdict_and_its_near_misses(evidence: Curves, verdict: str) -> None:
     judged = judge(evidence)
     assert judged.name == verdict, judged.reason
     assert judged.reason
@@ -107,12 +105,25 @@ def test_best_of_needs_both_figures() -> None:
 def test_praise_tells_which_weights_were_kept_and_why() -> None:
     train = [1.0, 0.5, 0.3, 0.2, 0.15, 0.1, 0.08, 0.06]
     rising = [0.9, 0.5, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65]
-    before = judge(Evidence(train=train, validation=rising, best_epoch=3, metric=(0.9, 0.89)))
+    before = judge(Curves(train=train, validation=rising, best_epoch=3, metric=(0.9, 0.89)))
     assert before.name == "just-right"
     assert "weights of epoch 3 were kept" in before.reason
-    after = judge(Evidence(train=train, validation=rising, best_epoch=7, metric=(0.9, 0.89)))
+    after = judge(Curves(train=train, validation=rising, best_epoch=7, metric=(0.9, 0.89)))
     assert after.name == "just-right"
     assert "too sure" in after.reason
     level = [0.9, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]
-    settled = judge(Evidence(train=train, validation=level, best_epoch=4, metric=(0.9, 0.89)))
+    settled = judge(Curves(train=train, validation=level, best_epoch=4, metric=(0.9, 0.89)))
     assert "settled at 0.4" in settled.reason
+
+
+def test_what_is_known_by_heart_is_overfitting_though_no_loss_rises() -> None:
+    by_heart = Curves([1.0, 0.1, 0.01, 0.001, 0.001], [0.5, 0.4, 0.35, 0.35, 0.35], best_epoch=3, kept=False)
+    assert judge(by_heart).name == "overfitting"
+    assert judge(replace(by_heart, validation=[0.5, 0.3, 0.16, 0.16, 0.16])).name == "just-right"
+    assert judge(replace(by_heart, validation=[9.0, 5.0, 4.0, 4.0, 4.0])).name == "just-right", "another unit"
+
+
+def test_weights_that_were_lost_do_not_converge() -> None:
+    lost = Curves([1.0, 0.6, 1.3, 1.4, 1.4], [1.0, 0.6, 1.3, 1.4, 1.4], best_epoch=2, kept=False)
+    assert judge(lost).name == "not-converging"
+    assert judge(replace(lost, train=[1.0, 0.6, 0.5, 0.4, 0.4])).name == "overfitting"

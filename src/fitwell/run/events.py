@@ -146,8 +146,12 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
     """The events of a log, oldest first; a torn or damaged line is left out."""
     if not path.exists():
         return
-    with open(path, "rb") as file:
-        yield from _parsed(file)
+    content = path.read_bytes()
+    try:
+        # All at once takes half the time, for the names of signals are read once.
+        yield from filter(_complete, json.loads(b"[" + b",".join(content.splitlines()) + b"]"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        yield from _parsed(io.BytesIO(content))
 
 
 def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
@@ -156,5 +160,9 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
             event = json.loads(line)
         except (json.JSONDecodeError, UnicodeDecodeError):
             continue
-        if isinstance(event, dict) and event.keys() >= _FIELDS and isinstance(event["signals"], dict):
+        if _complete(event):
             yield event
+
+
+def _complete(event: Any) -> bool:
+    return isinstance(event, dict) and event.keys() >= _FIELDS and isinstance(event["signals"], dict)

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from fitwell.diagnosing import diagnose
 from fitwell.models import parameter_count
 from fitwell.run import Run
 from fitwell.run.files import write_json
@@ -17,9 +18,7 @@ from fitwell.training.evaluation import main_metric, measure, outputs_of
 from fitwell.training.held_out import further_figures, held_out
 from fitwell.training.job import Job
 from fitwell.training.observer import Observer
-from fitwell.verdict import Evidence, Verdict, best_of, judge
-
-SCHEMA = 1
+from fitwell.verdict import best_of
 
 
 def final_figures(job: Job) -> dict[str, float]:
@@ -46,49 +45,33 @@ def conclude(job: Job, run: Run, observer: Observer, seconds: float) -> None:
             job.data, job.plan.seed, int(job.plan.threads), balanced=bool(job.plan.loss.class_weights)
         )
         metrics |= {f"baseline/{name}": value for name, value in baseline.items()}
-    verdict = judge(_evidence(job, run, metrics))
     save_model(run.path / "model", job.plan, Fitted(job.model, job.family, job.data.shape, job.data.encoder))
     write_json(run.path / "evaluation.json", held_out(job.family, job.model, job.data))
-    write_json(run.path / "findings.json", _diagnosis(verdict))
-    result = {
+    result: dict[str, Any] = {
         "run": str(run.path),
         "seconds": round(seconds + time.monotonic() - started, 3),
         "epochs": job.epoch,
         "steps": job.step,
         "parameters": parameter_count(job.model),
         "metrics": metrics,
-        "verdict": verdict.name,
-        "verdict_reason": verdict.reason,
         "best_epoch": job.best_epoch or job.epoch,
-        "converged_at_epoch": verdict.converged_at_epoch,
-        "findings": [],
+        "judged": _judged(job, metrics),
     }
+    run.update(result=result)  # the diagnosis reads it
+    result |= diagnose(run).result
     run.update(state="done", finished=time.time(), metric=main_metric(job.data.shape.target), result=result)
 
 
-def _diagnosis(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "verdict": verdict.name,
-        "converged_at_epoch": verdict.converged_at_epoch,
-        "findings": [],
-        "unchecked": [],
-    }
-
-
-def _evidence(job: Job, run: Run, metrics: dict[str, float]) -> Evidence:
-    curves = {name: [value for _, value in run.curve(name)] for name in ("loss/train", "loss/val")}
+def _judged(job: Job, metrics: dict[str, float]) -> dict[str, Any]:
+    """What the verdict needs beside the curves, as JSON; see ``Curves``."""
     name = main_metric(job.data.shape.target)
-    return Evidence(
-        train=curves["loss/train"],
-        validation=curves["loss/val"],
-        best_epoch=job.best_epoch,
-        chance=_chance(job),
-        metric=best_of(metrics, name) if name != "loss" else None,
+    return {
+        "chance": _chance(job),
+        "metric": best_of(metrics, name) if name != "loss" else None,
         # An accuracy is a share of samples, whose error follows from their number; R2 is not.
-        validation_samples=len(job.data.validation) if job.data.validation and name == "accuracy" else 0,
-        baseline=metrics.get(f"baseline/val/{name}"),
-    )
+        "validation_samples": len(job.data.validation) if job.data.validation and name == "accuracy" else 0,
+        "baseline": metrics.get(f"baseline/val/{name}"),
+    }
 
 
 def _chance(job: Job) -> float | None:

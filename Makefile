@@ -6,7 +6,7 @@ BENCH := .venv-bench/bin
 CODE := src tests tools benchmarks
 PIP_INSTALL := -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: train test check bench soak clean
+.PHONY: train test check pages bench soak clean
 .DELETE_ON_ERROR:
 
 train: .venv/.installed
@@ -24,12 +24,20 @@ check: .venv/.installed-for-test
 	$(BIN)/interrogate --quiet src
 	$(BIN)/python tools/sizes.py $(CODE)
 
+# The pages of docs/rules are made from the rules.
+pages: .venv/.installed
+	$(BIN)/fitwell rules --markdown docs/rules
+
 bench: .venv-bench/.installed
 	$(BENCH)/python benchmarks/startup.py
 	$(BENCH)/python benchmarks/loop.py
 	$(BENCH)/python benchmarks/memory.py
 	$(BENCH)/python benchmarks/learning_rate.py
 	$(BENCH)/python benchmarks/mnist.py --accuracies
+
+# How well faults are told, on programs whose faults are known: a quarter of an hour.
+lab: .venv/.installed-for-test
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/diagnosis.py
 
 # Fifty trainings killed at random steps; each must resume to the very same weights.
 soak: .venv/.installed-for-test

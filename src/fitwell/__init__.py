@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fitwell.diagnosing import diagnose
     from fitwell.errors import FitwellError
     from fitwell.fitting import FittedRun, fit, foresee, resume
     from fitwell.plan import Plan
@@ -24,6 +25,7 @@ __all__ = [
     "FitwellError",
     "Plan",
     "Run",
+    "diagnose",
     "find_run",
     "fit",
     "foresee",
@@ -33,7 +35,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FittedRun": "fitting", "FitwellError": "errors", "Plan": "plan", "Run": "run", "find_run": "run",
+    "FittedRun": "fitting", "FitwellError": "errors", "Plan": "plan", "Run": "run", "diagnose": "diagnosing",
+    "find_run": "run",
     "fit": "fitting", "foresee": "fitting", "list_runs": "run", "resume": "fitting", "watch": "watched",
 }  # fmt: skip
 

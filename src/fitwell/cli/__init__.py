@@ -1,6 +1,7 @@
 """The command line: one command a file, each a function called ``command``.
 
-Exit codes: 0; 1 failed; 2 usage; 75 stopped by SIGTERM with everything saved; 130 by Ctrl-C.
+Exit codes: 0; 1 failed; 2 usage; 3 there are findings, and `--fail-on` was given; 75 stopped by SIGTERM with
+everything saved; 130 by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typer.core import TyperGroup
 from fitwell.discovery import members
 from fitwell.errors import FitwellError, PlanError, Preempted
 
-FAILED, USAGE, PREEMPTED, INTERRUPTED = 1, 2, 75, 130
+FAILED, USAGE, FINDINGS, PREEMPTED, INTERRUPTED = 1, 2, 3, 75, 130
 
 
 class Launch(Exception):  # noqa: N818 - nothing went wrong

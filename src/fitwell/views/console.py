@@ -248,7 +248,14 @@ def summary(run: Run) -> list[RenderableType]:
     said.add_row("epochs", report.epochs_sentence(run))
     if sentence := report.baseline_sentence(run):
         said.add_row("note", Text(sentence, "yellow"))
-    return [_parts_table(run), *_confusion(run), said, *_next(run)]
+    return [_parts_table(run), *_confusion(run), said, *_findings(run), *_next(run)]
+
+
+def _findings(run: Run) -> list[RenderableType]:
+    """What is wrong with the run, if anything."""
+    from fitwell.views import diagnosis, findings
+
+    return diagnosis.findings(findings.recorded(run), f"fitwell diagnose {run.name}")
 
 
 def verdict_text(verdict: str, reason: str) -> Text:
@@ -364,7 +371,7 @@ def show(run: Run) -> list[RenderableType]:
     result: list[RenderableType] = (
         [_parts_table(run), line(report.epochs_sentence(run))] if info.get("result") else []
     )
-    return [line(title, "bold"), *result, table, curves]
+    return [line(title, "bold"), *result, *_findings(run), table, curves]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from fitwell.run.thinning import survivors
 
 NOT_FINISHED = ("running", "preempted")
 PARTS = {"train": "train", "train_evaluated": "train, evaluated", "val": "validation", "test": "test"}
-NO_PARTS = ("batch", "optimized")  # of signals that begin with ``loss/``
+NO_PARTS = ("batch", "window", "optimized")  # of signals that begin with ``loss/``
 EPOCHS = {
     "loader": "a pass over the DataLoader",
     "tensor": "a pass over the tensor that batches are cut from",

@@ -13,7 +13,9 @@ from rich.text import Text
 
 from fitwell.run import Run, runs_folder
 from fitwell.views.console import Sparkline, clean, line, verdict_text
+from fitwell.views.diagnosis import findings
 from fitwell.views.figures import HIGHER_IS_BETTER, duration, number, shortened, shown
+from fitwell.views.findings import recorded
 from fitwell.views.seen import (
     NO_PARTS,
     PARTS,
@@ -49,7 +51,8 @@ def summary(run: Run) -> list[RenderableType]:
         *(item for thread in threads for item in _thread(seen, thread, MOST_LAYERS)),
         *([line(f"... and {more} more threads: fitwell show {reference(run)}", "dim")] if more else []),
         *_said(seen),
-        *_next(run, ("show", "report")),
+        *findings(recorded(run), f"fitwell diagnose {reference(run)}"),
+        *_next(run, ("diagnose", "show", "report")),
     ]
 
 
@@ -59,7 +62,8 @@ def show(run: Run) -> list[RenderableType]:
     items: list[RenderableType] = [line(f"{run.name}: {seen.state}", "bold"), _title(seen)]
     for thread in seen.threads:
         items += [*_thread(seen, thread, most=None), *_others(thread)]
-    return [*items, *_said(seen), *_next(run, ("report",))]
+    told = findings(recorded(run), f"fitwell diagnose {reference(run)}")
+    return [*items, *_said(seen), *told, *_next(run, ("diagnose", "report"))]
 
 
 def reference(run: Run) -> str:

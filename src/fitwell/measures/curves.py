@@ -15,6 +15,7 @@ from typing import Any
 
 from fitwell import verdict
 from fitwell.evidence import Measure, Value, View
+from fitwell.measures.labels import is_sorted
 from fitwell.verdict import Curves
 
 FIRST = 5  # watched steps that give the loss at the start
@@ -102,6 +103,8 @@ def _chance(view: View) -> float | None:
         return float(known)
     places = [place for place in view.fact("signals", "labels", "places") or [] if place["part"] == "train"]
     if len(places) != 1 or places[0]["function"] not in ("cross_entropy", "nll_loss") or _reweighted(view):
+        return None
+    if is_sorted(view):
         return None
     counts = [count for count in places[0]["counts"] if count]
     total = sum(counts)

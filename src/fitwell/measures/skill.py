@@ -13,6 +13,7 @@ from typing import Any
 
 from fitwell.evidence import Measure, View
 from fitwell.measures.curves import steps_taken, training_curve
+from fitwell.measures.labels import is_sorted, labels_of, mixing, places_of
 
 CROSS_ENTROPIES = ("cross_entropy", "nll_loss")
 LEAST_LABELS = 5  # of a class, to judge how well it is recognized
@@ -22,18 +23,8 @@ PART = re.compile("loss/[^/]+/val")
 LATER = 0.5  # part of the passes that count for how it ends
 
 
-def _places(view: View, signal: str, held_out: bool) -> list[Mapping[str, Any]]:
-    places = view.fact("signals", signal, "places") or []
-    return [each for each in places if (each["part"] not in ("train", "train_evaluated")) is held_out]
-
-
-def _labels(view: View, held_out: bool = False) -> Mapping[str, Any] | None:
-    """The place of a classification loss that saw most labels."""
-    return max(_places(view, "labels", held_out), key=lambda place: sum(place["counts"]), default=None)
-
-
 def _ratio(view: View) -> float | None:
-    place, held = _labels(view), _labels(view, True)
+    place, held = labels_of(view), labels_of(view, True)
     if place is None or not sum(place["counts"]):
         return None
     others = held["counts"] if held is not None and held["classes"] == place["classes"] else place["counts"]
@@ -60,7 +51,7 @@ def _rare_recall(view: View) -> float | None:
     found = later(view, "rare_recall/val", "rare_recall/test")
     if found is not None:
         return found
-    place = _labels(view)
+    place = labels_of(view)
     known = (place or {}).get("answers")
     if not known:
         return _recall_of_few(view)
@@ -75,7 +66,7 @@ def _rare_recall(view: View) -> float | None:
 
 def _common_recall(view: View) -> float | None:
     """Of the later batches of training, else of held-out data, where it is the accuracy."""
-    known = (_labels(view) or {}).get("answers")
+    known = (labels_of(view) or {}).get("answers")
     rows = sorted(zip(known["labels"], known["right"], strict=True))[1:] if known else []
     labels = sum(n for n, _ in rows)
     return (
@@ -84,7 +75,7 @@ def _common_recall(view: View) -> float | None:
 
 
 def _many_a_row(view: View) -> bool | None:
-    place = _labels(view)
+    place = labels_of(view)
     return None if place is None else bool(place.get("many_a_row"))
 
 
@@ -97,28 +88,14 @@ def _recall_of_few(view: View) -> float | None:
     return max(0.0, accuracy) if accuracy is not None and learned is not None and learned > LEARNED else None
 
 
-def _mixing(view: View) -> float | None:
-    """0 if equal labels meet in a batch as by chance, 1 if every batch holds one class."""
-    place, held = _labels(view), _labels(view, True)
-    mates = (place or {}).get("batch_mates")
-    if place is None or not mates or not mates["pairs"]:
-        return None
-    counts = list(place["counts"])
-    if held is not None and held["classes"] == place["classes"]:  # classes of which no batch was looked at
-        counts = [a + b for a, b in zip(counts, held["counts"], strict=True)]
-    total = sum(counts)
-    expected = sum((count / total) ** 2 for count in counts)
-    return (mates["equal"] / mates["pairs"] - expected) / (1 - expected) if expected < 1 else None
-
-
 def _seams(view: View) -> float | None:
-    seams = (_labels(view) or {}).get("seams")
+    seams = (labels_of(view) or {}).get("seams")
     return seams["equal"] / seams["pairs"] if seams and seams["pairs"] else None
 
 
 def _unseen_classes(view: View) -> float | None:
     """Held-out labels of classes that are ten times as common there as in training."""
-    place, held = _labels(view), _labels(view, True)
+    place, held = labels_of(view), labels_of(view, True)
     if place is None or held is None or place["classes"] != held["classes"]:
         return None
     train, other = sum(place["counts"]), sum(held["counts"])
@@ -144,12 +121,14 @@ def _entropy(place: Mapping[str, Any]) -> float | None:
 def constant_loss(view: View, held_out: bool = False) -> float | None:
     """What the best constant answer loses: the entropy of the labels, or the spread of the targets.
 
-    None where several losses are computed: which of them was recorded is not known.
+    None where several losses are computed: which of them was recorded is not known; or where the data is sorted.
     """
-    places = _places(view, "labels", held_out), _places(view, "targets", held_out)
+    places = places_of(view, "labels", held_out), places_of(view, "targets", held_out)
     if len({place["function"] for each in places for place in each}) != 1:
         return constant_loss(view) if held_out and not any(places) else None
     if places[0]:
+        if not held_out and is_sorted(view):
+            return None
         return _entropy(max(places[0], key=lambda place: sum(place["counts"])))
     place = max(places[1], key=lambda place: place["samples"])
     return float(place["constant"]) if place["samples"] >= ENOUGH and place["constant"] is not None else None
@@ -220,15 +199,15 @@ def _count(values: Sequence[int] | None) -> int | None:
     return None if values is None else sum(values)
 
 
-CLASSES = Measure("classes", lambda view: (_labels(view) or {}).get("classes"))
+CLASSES = Measure("classes", lambda view: (labels_of(view) or {}).get("classes"))
 LABELS_SEEN = Measure(
-    "labels of training that were seen", lambda view: _count((_labels(view) or {}).get("counts"))
+    "labels of training that were seen", lambda view: _count((labels_of(view) or {}).get("counts"))
 )
 CLASS_RATIO = Measure("labels of the most common class for one of the rarest", _ratio)
 RARE_RECALL = Measure("recall of the rarest class in the end", _rare_recall, "share")
 COMMON_RECALL = Measure("recall of the other classes, taken together", _common_recall, "share")
 MANY_A_ROW = Measure("a row of the input has many labels, as the letters of a text", _many_a_row)
-MIXING = Measure("equal labels in a batch: 0 as in mixed data, 1 if each batch has one class", _mixing)
+MIXING = Measure("equal labels in a batch: 0 as in mixed data, 1 if each batch has one class", mixing)
 SEAMS = Measure("batches that begin with the label that the one before ended with", _seams, "share")
 UNSEEN_CLASSES = Measure("held-out labels of classes that training hardly saw", _unseen_classes, "share")
 TRAIN_SKILL = Measure("fall of the training loss from that of a constant answer", _train_skill, "share")

@@ -21,27 +21,6 @@ from fitwell.verdict import LEARNED, Verdict, judge
 RULES = "fitwell.rules"
 MOST_THREADS = 8  # that are diagnosed: those with most steps
 ENDINGS = ("KeyboardInterrupt", "SystemExit", "StopIteration")  # that people use to end a program
-# What keeps a model from learning, and the verdict where the curves alone say nothing, or just-right.
-HINDRANCES = {
-    "input-ignored": "not-converging",
-    "symmetric-initialization": "not-converging",
-    "learning-rate-too-high": "not-converging",
-    "learning-rate-too-low": "slow",
-    "exploding-gradients": "not-converging",
-    "vanishing-gradients": "not-converging",
-    "weight-decay-too-strong": "underfitting",
-    "batch-size-too-small": "underfitting",
-    "dead-units": "underfitting",
-    "saturated-activations": "underfitting",
-    "badly-scaled-initialization": "underfitting",
-    "dropout-too-strong": "underfitting",
-    "augmentation-too-strong": "underfitting",
-    "labels-unrelated-to-input": "underfitting",
-    "label-noise": "underfitting",
-    "model-too-small": "underfitting",
-    "underfitting": "underfitting",
-    "slow-convergence": "slow",
-}
 NOT_TOLD = ("just-right", "too-short-to-tell")
 
 
@@ -131,7 +110,7 @@ def diagnose(run: Run) -> Diagnosis:
                 if proof.holds:
                     proved[name] = view, proof
     made = findings(proved, rules(), confidence())
-    diagnosis = Diagnosis(_verdict(views[0], made), made, proofs, run.facts.get("overhead"))
+    diagnosis = Diagnosis(_verdict(views[0], made), made, proofs, views[0].fact("overhead"))
     write_json(run.path / "findings.json", diagnosis.plain())
     return diagnosis
 
@@ -162,13 +141,10 @@ def _verdict(view: View, made: list[Finding]) -> Verdict:
     if judged.name not in NOT_TOLD:
         return judged
     alone = len(view.fact("threads") or []) < 2  # the losses of adversaries may stand, or fall, as they like
-    told = [
-        f
-        for f in made
-        if f.name in HINDRANCES and f.follows_from is None and (alone or f.severity != "advice")
-    ]
-    if told:
-        return Verdict(HINDRANCES[told[0].name], told[0].says)
+    telling = [f for f in made if f.follows_from is None and (alone or f.severity != "advice")]
+    for finding in telling:
+        if finding.rule.verdict:
+            return Verdict(finding.rule.verdict, finding.says)
     fall = view.value(FALL)
     if alone and "loss-plateau" in found and isinstance(fall, float) and fall < LEARNED:
         return Verdict("not-converging", found["loss-plateau"].says)

@@ -76,6 +76,7 @@ class Rule:
         sources: what it stands on.
         proves: whether ``when`` is a proof (values of tensors, an exact test: the finding is confirmed at once) or
             statistics of a training, that a counterfactual must confirm.
+        verdict: what the finding means for the run where its curves alone say nothing, or just-right; None if nothing.
         explains: the findings that follow from this one; statistics need not be named by a proved bug that is an error.
         fires: recordings of which it makes the finding.
         quiet: recordings, near its limits, of which it does not.
@@ -93,6 +94,7 @@ class Rule:
     proves: bool
     fires: tuple[Example, ...]
     quiet: tuple[Example, ...]
+    verdict: str | None = None
     explains: tuple[str, ...] = ()
     where: Callable[[View], Mapping[str, Any] | None] = subjects_place
 

@@ -58,6 +58,7 @@ RULE = Rule(
     ),
     sources=(Source("Cubuk et al. 2020, RandAugment", "https://arxiv.org/abs/1909.13719"),),
     proves=False,
+    verdict="underfitting",
     explains=(
         "underfitting",
         "slow-convergence",

@@ -57,6 +57,7 @@ RULE = Rule(
         ),
     ),
     proves=False,
+    verdict="underfitting",
     explains=(
         "exploding-gradients",
         "vanishing-gradients",

@@ -43,6 +43,7 @@ RULE = Rule(
     ),
     sources=(Source("An empirical model of large-batch training", "https://arxiv.org/abs/1812.06162"),),
     proves=False,
+    verdict="underfitting",
     explains=("loss-oscillates", "loss-plateau", "underfitting"),
     fires=(Example("one sample a step", *_run(1, 1.0, 0.05)),),
     quiet=(

@@ -43,6 +43,7 @@ RULE = Rule(
     ),
     sources=(Source("Dying ReLU and Initialization (Lu et al., 2019)", "https://arxiv.org/abs/1903.06733"),),
     proves=False,
+    verdict="underfitting",
     explains=(
         "loss-plateau",
         "underfitting",

@@ -39,6 +39,7 @@ RULE = Rule(
     ),
     sources=(Source("Dropout (Srivastava et al., 2014)", "https://jmlr.org/papers/v15/srivastava14a.html"),),
     proves=False,
+    verdict="underfitting",
     explains=("underfitting", "slow-convergence", "loss-plateau", "loss-oscillates", "label-noise"),
     fires=(
         Example("p = 0.6", _facts(0.6), _signals(1.9, 1.4)),

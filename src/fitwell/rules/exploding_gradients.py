@@ -54,6 +54,7 @@ RULE = Rule(
         Source("Delving deep into rectifiers", "https://arxiv.org/abs/1502.01852"),
     ),
     proves=False,
+    verdict="not-converging",
     explains=(
         "loss-not-finite",
         "loss-oscillates",

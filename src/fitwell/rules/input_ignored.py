@@ -29,6 +29,7 @@ RULE = Rule(
         Source("A Recipe for Training Neural Networks", "https://karpathy.github.io/2019/04/25/recipe/"),
     ),
     proves=True,
+    verdict="not-converging",
     explains=(
         "label-noise",
         "underfitting",

@@ -58,6 +58,7 @@ RULE = Rule(
         Source("Zhang et al. 2017, rethinking generalization", "https://arxiv.org/abs/1611.03530"),
     ),
     proves=False,
+    verdict="underfitting",
     explains=("overfitting", "underfitting", "loss-plateau", "too-little-data"),
     fires=(
         Example("a third of all labels is wrong", **_recorded(_held_out(0.66, 0.28), _train(0.5))),

@@ -34,6 +34,7 @@ RULE = Rule(
     ),
     sources=(Source("Zhang et al. 2017, rethinking generalization", "https://arxiv.org/abs/1611.03530"),),
     proves=False,
+    verdict="underfitting",
     explains=(
         "overfitting",
         "too-little-data",

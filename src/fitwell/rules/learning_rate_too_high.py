@@ -61,6 +61,7 @@ RULE = Rule(
         Source("Deep learning tuning playbook", "https://github.com/google-research/tuning_playbook"),
     ),
     proves=False,
+    verdict="not-converging",
     explains=(
         "loss-not-finite",
         "exploding-gradients",

@@ -67,6 +67,7 @@ RULE = Rule(
         Source("Deep learning tuning playbook", "https://github.com/google-research/tuning_playbook"),
     ),
     proves=False,
+    verdict="slow",
     explains=(
         "slow-convergence",
         "loss-plateau",

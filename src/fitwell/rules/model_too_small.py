@@ -45,6 +45,7 @@ RULE = Rule(
         Source("A recipe for training neural networks", "https://karpathy.github.io/2019/04/25/recipe/"),
     ),
     proves=False,
+    verdict="underfitting",
     explains=("underfitting", "loss-plateau", "slow-convergence"),
     fires=(
         Example("three units before ten classes", *_run(3, 1.4)),

@@ -54,6 +54,7 @@ RULE = Rule(
         ),
     ),
     proves=False,
+    verdict="underfitting",
     explains=(
         "vanishing-gradients",
         "loss-plateau",

@@ -28,6 +28,7 @@ RULE = Rule(
     ),
     sources=(Source("Deep learning tuning playbook", "https://github.com/google-research/tuning_playbook"),),
     proves=False,
+    verdict="slow",
     explains=("underfitting",),
     fires=(Example("a steady fall", *_run([2.0, 1.95, 1.9, 1.85, 1.8, 1.75, 1.7, 1.65])),),
     quiet=(

@@ -52,6 +52,7 @@ RULE = Rule(
         Source("Deep Learning, section 8.4", "https://www.deeplearningbook.org/contents/optimization.html"),
     ),
     proves=True,
+    verdict="not-converging",
     explains=(
         "input-ignored",
         "label-noise",

@@ -39,6 +39,7 @@ RULE = Rule(
     ),
     sources=(Source("Deep learning tuning playbook", "https://github.com/google-research/tuning_playbook"),),
     proves=False,
+    verdict="underfitting",
     fires=(
         Example("settled at three quarters of the loss", {}, _run(1.5)),
         Example("gradient boosting does better", _fit(0.8, 0.95), _run(0.4)),

@@ -44,6 +44,7 @@ RULE = Rule(
         ),
     ),
     proves=False,
+    verdict="not-converging",
     explains=(
         "loss-plateau",
         "slow-convergence",

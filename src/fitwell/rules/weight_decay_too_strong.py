@@ -44,6 +44,7 @@ RULE = Rule(
     ),
     sources=(Source("Decoupled weight decay regularization", "https://arxiv.org/abs/1711.05101"),),
     proves=False,
+    verdict="underfitting",
     explains=(
         "loss-plateau",
         "vanishing-gradients",

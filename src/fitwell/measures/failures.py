@@ -42,6 +42,16 @@ def errors(view: View) -> list[Subject] | None:
     return [{"about": about, "said": _said(failure, about, advice), "where": where}]
 
 
+def message(view: View) -> str:
+    """What the error said that ended the program."""
+    return str(view.fact("failure", "message") or "")
+
+
+def operands(view: View) -> Operands:
+    """What the line that failed was given."""
+    return list(view.fact("failure", "operands") or [])
+
+
 def ended(message: str, *operands: Mapping[str, Any], kind: str = "RuntimeError") -> dict[str, Any]:
     """The facts of a program that an error ended, as examples of rules need them."""
     where = {"file": "train.py", "line": 31, "function": "Net.forward", "text": "return self.fc1(x)"}

@@ -1,0 +1,1 @@
+"""Remedies, one a file."""

@@ -1,0 +1,1 @@
+"""What-if forks, remedies applied to plans and to foreign scripts, paired verification."""

@@ -1,0 +1,1 @@
+"""How a live training is changed, and put back."""

@@ -20,6 +20,9 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
+from fitwell.watching.moments import Call, Step
+from fitwell.watching.signals.schedulers import SIGNAL
+
 
 def _known(watched: Any, make: Callable[[SGD], Any], steps: int = 5) -> dict[str, Any]:
     model = nn.Linear(3, 2)
@@ -57,3 +60,20 @@ def test_calls_are_counted_to_the_end(watched) -> None:
 )
 def test_when_the_rate_is_next_to_nothing(watched, make: Callable[[SGD], Any], ends: int | None) -> None:
     assert _known(watched, make)["ends_at"] == ends
+
+
+def test_facts_in_the_middle_leave_calls_and_steps_of_the_last_look_together() -> None:
+    optimizer = SGD(nn.Linear(3, 2).parameters(), 0.1)
+    schedulers = [StepLR(optimizer, 10)]
+    measuring: Any = SIGNAL.start()
+    for number in range(1, 9):
+        optimizer.step()
+        schedulers[0].step()
+        if number == 4:  # the last step that is looked at
+            measuring.on_call(Call("scheduler", schedulers[0], None, None))
+            measuring.after_step(Step("model", number, optimizer, [], [], {}, False, None))
+    (alive,) = measuring.facts()["threads"]["model"]
+    assert (alive["calls"], alive["steps"]) == (8, None)
+    schedulers.clear()
+    (gone,) = measuring.facts()["threads"]["model"]
+    assert (gone["calls"], gone["steps"]) == (4, 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch.optim import Optimizer
@@ -44,13 +44,14 @@ class _Scheduler:
         return True
 
     def plain(self) -> dict[str, Any]:
-        """As JSON."""
-        alive = self.read()
+        """As JSON: as it is now; if it is gone, as it was when its steps were counted."""
+        now = replace(self)  # calls that are counted now do not belong to the steps of the last look
+        alive = now.read()
         return {
             "kind": self.kind,
-            "planned": self.planned,
-            "ends_at": self.ends_at,
-            "calls": self.calls,
+            "planned": now.planned,
+            "ends_at": now.ends_at,
+            "calls": now.calls,
             "steps": None if alive else self.steps,
             "where": self.where and self.where.plain(),
         }

@@ -35,12 +35,14 @@ bench: .venv-bench/.installed
 	$(BENCH)/python benchmarks/learning_rate.py
 	$(BENCH)/python benchmarks/mnist.py --accuracies
 
-# How well faults are told, on programs whose faults are known: a quarter of an hour.
+# How well faults are told and mended, on programs whose faults are known: half an hour.
 lab: .venv/.installed-for-test
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/diagnosis.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/treat.py
 
-# Fifty trainings killed at random steps; each must resume to the very same weights.
+# Fifty trainings killed at random steps; each must resume to the very same weights. A thousand forks of a training.
 soak: .venv/.installed-for-test
+	FITWELL_FORKS=1000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/treating/forks/test_arms.py -k soak -rP
 	FITWELL_KILLS=50 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/training/test_resume.py --timeout=0
 
 clean:

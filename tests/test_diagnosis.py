@@ -278,3 +278,18 @@ def test_a_rule_knows_what_it_asks_for() -> None:
     nested = rule(any_of(absent("a"), for_some("layers", lambda view: [], all_of(found("b")))))
     assert [(asked.name, asked.wanted) for asked in nested.asks] == [("a", False), ("b", True)]
     assert isinstance(nested.when, Some)
+
+
+def test_a_cure_that_was_verified_confirms_what_it_was_chosen_for() -> None:
+    trial = {"metric": "val/accuracy", "higher": True, "seeds": [1, 2, 3], "control": [0.3, None, 0.5]}
+    cure = {"says": "lower the rate", "trial": trial | {"treated": [0.9, 0.8, 0.7]}}
+    treated = View({"a": True, "treatment": {"confirms": "a", "cure": cure}})
+    rules = {"a": rule(fact("a"), proves=False), "b": rule(fact("a"), proves=False)}
+    found = {
+        f.name: f for f in findings({n: (treated, p) for n, p in prove(treated, rules).items()}, rules, {})
+    }
+    assert (found["a"].status, found["a"].tested) == ("confirmed", "confirmed")
+    assert (found["b"].status, found["b"].tested) == ("suspected", None)
+    line = found["a"].proof.evidence[-1]
+    assert (round(float(str(line.value)), 3), line.sign, line.limit) == (0.8, ">", 0.4)
+    assert "lower the rate" in line.measure

@@ -115,6 +115,29 @@ def diagnose(run: Run) -> Diagnosis:
     return diagnosis
 
 
+def questions(view: View) -> tuple[bool, list[str]]:
+    """What experiments should ask for in a training that goes on.
+
+    Returns:
+        Whether the cause is known already: a bug is proved that breaks learning, or an experiment has confirmed a
+        finding; and the findings whose checks would tell more, the most likely root cause first, then those
+        that there is only some suspicion of.
+    """
+    proofs = prove(view, rules(), _strata())
+    held = {name: (view, proof) for name, proof in proofs.items() if proof.holds}
+    made = findings(held, rules(), confidence())
+    if any(finding.rule.breaks_learning or finding.tested == "confirmed" for finding in made):
+        return True, []
+    truths = {name: proof.holds for name, proof in proofs.items()}
+    suspected = [
+        name
+        for name, rule in rules().items()
+        if rule.suspects is not None and not truths[name] and rule.suspects.prove(view, truths).holds
+    ]
+    suspected.sort(key=lambda name: -confidence().get(name, 0.0))
+    return False, [finding.name for finding in made if finding.rule.check is not None] + suspected
+
+
 def _says_more(proof: Proof, than: Proof) -> bool:
     """Whether it counts for the whole run: what holds in one thread holds, what is unknown in one is not fine."""
     certainty: list[Truth] = [False, None, True]

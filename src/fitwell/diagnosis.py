@@ -8,10 +8,12 @@ the rules are tried until nothing changes: the least fixed point in the order Fa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any, Literal
 
-from fitwell.evidence import Condition, Found, Proof, Series, Truth, View, conditions
+from fitwell.evidence import Condition, Evidence, Found, Proof, Series, Truth, View, conditions
+from fitwell.experiment import Answer, Arm, Check, Experiment
 
 Kind = Literal["bug", "cause", "symptom", "advice"]
 Severity = Literal["error", "warning", "advice"]
@@ -80,6 +82,9 @@ class Rule:
         explains: the findings that follow from this one; statistics need not be named by a proved bug that is an error.
         fires: recordings of which it makes the finding.
         quiet: recordings, near its limits, of which it does not.
+        check: the experiment that would confirm a finding that the rule does not prove.
+        suspects: what is enough to ask for that experiment, where it is less than ``when``: if the experiment then
+            confirms it, the finding is made.
         where: gives the line of the program that is at fault: by default the one that the subject carries.
     """
 
@@ -97,6 +102,8 @@ class Rule:
     verdict: str | None = None
     explains: tuple[str, ...] = ()
     where: Callable[[View], Mapping[str, Any] | None] = subjects_place
+    check: Check | None = None
+    suspects: Condition | None = None
 
     @property
     def breaks_learning(self) -> bool:
@@ -105,8 +112,9 @@ class Rule:
 
     @property
     def asks(self) -> list[Found]:
-        """The findings that its condition asks for."""
-        return [part for part in conditions(self.when) if isinstance(part, Found)]
+        """The findings that its conditions ask for."""
+        tried = [self.when] if self.suspects is None else [self.when, self.suspects]
+        return [part for condition in tried for part in conditions(condition) if isinstance(part, Found)]
 
 
 Rules = Mapping[str, Rule]
@@ -163,11 +171,65 @@ def prove(view: View, rules: Rules, layers: Sequence[Sequence[str]] | None = Non
         while waiting:
             before = dict(truths)
             for name in waiting:
-                proofs[name] = rules[name].when.prove(view, truths)
+                proofs[name] = _proof(name, rules[name], view, truths)
                 truths[name] = proofs[name].holds
             changed = {name for name in layer if truths[name] is not before[name]}
             waiting = [n for n in layer if any(asked.name in changed for asked in rules[n].asks)]
     return proofs
+
+
+def _proof(name: str, rule: Rule, view: View, findings: Mapping[str, Truth]) -> Proof:
+    """By its condition; or else by what it suspects, if an experiment confirmed that."""
+    proof, tried = rule.when.prove(view, findings), experiments(view, name)
+    if not proof.holds and rule.suspects is not None and answer(tried) == "confirmed":
+        suspicion = rule.suspects.prove(view, findings)
+        proof = suspicion if suspicion.holds else proof
+    lines = [_line(each, each.best) for each in tried if each.best is not None]
+    if _is_cured(view, name):
+        lines.append(_cure_line(view.fact("treatment", "cure")))
+    return replace(proof, evidence=(*proof.evidence, *lines)) if proof.holds else proof
+
+
+def _line(experiment: Experiment, arm: Arm) -> Evidence:
+    """What an experiment showed, as a line of a proof whose limit is the training as it is."""
+    text = f"{arm.of} after {experiment.steps} steps with {arm.says}, limit without, {experiment.start}"
+    control = "not finite" if arm.control_mean is None else arm.control_mean
+    return Evidence(text, arm.mean, "<", control, experiment.answer == "confirmed")
+
+
+def _is_cured(view: View, finding: str) -> bool:
+    """Whether a treatment has proved it: trainings with its first remedy do better beyond doubt."""
+    return bool(view.fact("treatment", "confirms") == finding)
+
+
+def _cure_line(cure: Mapping[str, Any]) -> Evidence:
+    """What the trial of a remedy showed, as a line of a proof whose limit is the training as it is."""
+    trial = cure["trial"]
+    means = [_mean(trial[arm]) for arm in ("treated", "control")]
+    pairs = f"{trial['metric'] or 'trainings'} of {len(trial['seeds'])} trainings"
+    text = f"{pairs} with the remedy ({cure['says']}), limit without, the same seeds"
+    return Evidence(text, means[0], ">" if trial["higher"] else "<", means[1], True)
+
+
+def _mean(values: Sequence[float | None]) -> float | str:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else "failed"
+
+
+def experiments(view: View, finding: str) -> list[Experiment]:
+    """The what-if forks that asked for a finding in this thread, oldest first."""
+    made = view.fact("what_if", "experiments") or []
+    return [
+        Experiment.from_plain(each)
+        for each in made
+        if each["finding"] == finding and each["thread"] == view.thread
+    ]
+
+
+def answer(tried: Sequence[Experiment]) -> Answer | None:
+    """What several experiments say together: one that confirms is enough, else the last one counts."""
+    answers = [each.answer for each in tried]
+    return "confirmed" if "confirmed" in answers else answers[-1] if answers else None
 
 
 @dataclass(frozen=True)
@@ -177,12 +239,13 @@ class Finding:
     Args:
         name: from the vocabulary of findings.
         says: in a sentence.
-        status: ``confirmed`` by a proof, or ``suspected``.
+        status: ``confirmed`` by a proof or an experiment, or ``suspected``.
         confidence: how often such a finding was right in the lab, from 0 to 1.
         proof: why.
         where: file and line, if it is about code.
         thread: the thread that it was found in.
         follows_from: the finding that explains this one; then it is only advice.
+        tested: what an experiment in the training itself, or a treatment, answered; None if there was none.
     """
 
     name: str
@@ -196,6 +259,7 @@ class Finding:
     thread: str
     follows_from: str | None
     rule: Rule
+    tested: Answer | None = None
 
     def plain(self) -> dict[str, Any]:
         """As in findings.json."""
@@ -211,6 +275,7 @@ class Finding:
             "where": where,
             "thread": self.thread,
             "follows_from": self.follows_from,
+            "tested": self.tested,
             "may_be_wrong_if": self.rule.may_be_wrong_if,
             "remedies": list(self.rule.remedies),
             "sources": [source.address for source in self.rule.sources],
@@ -242,18 +307,23 @@ def _finding(
     )
     if len(proof.subjects) > 1:
         says += f" (and {len(proof.subjects) - 1} more)"
+    tried = experiments(view, name)
+    tested = "confirmed" if _is_cured(view, name) else answer(tried)
+    for each in tried:
+        says += f"; {each.says}" if each.answer == tested == "confirmed" else ""
     return Finding(
         name=name,
         kind=rule.kind,
         severity="advice" if root else rule.severity,
         says=says,
-        status="confirmed" if rule.proves else "suspected",
+        status="confirmed" if rule.proves or tested == "confirmed" else "suspected",
         confidence=confidence.get(name, 0.5),
         proof=proof,
         where=rule.where(about),
         thread=view.thread,
         follows_from=root,
         rule=rule,
+        tested=tested,
     )
 
 
@@ -271,11 +341,17 @@ class _Unknown:
         return "?"
 
 
-def _root(name: str, proved: Mapping[str, Any], rules: Rules) -> str | None:
+def _root(name: str, proved: Mapping[str, tuple[View, Proof]], rules: Rules) -> str | None:
     """What explains a finding, followed to its own cause."""
     seen, current = {name}, name
     while True:
-        causes = [cause for cause in proved if cause not in seen and _explains(rules[cause], current, rules)]
+        causes = [
+            cause
+            for cause in proved
+            if cause not in seen
+            and _explains(rules[cause], current, rules)
+            and answer(experiments(proved[cause][0], cause)) != "refuted"
+        ]
         if not causes:
             return None if current == name else current
         current = causes[0]
@@ -288,9 +364,9 @@ def _explains(cause: Rule, name: str, rules: Rules) -> bool:
 
 
 def _rank(finding: Finding) -> tuple[Any, ...]:
-    """What explains others and is proved comes first."""
+    """What explains others and is proved comes first, what an experiment speaks against comes last."""
     severities = ("error", "warning", "advice")
     kinds = ("bug", "cause", "symptom", "advice")
-    suspected = finding.status == "suspected"
-    at = severities.index(finding.severity), suspected, kinds.index(finding.kind), -finding.confidence
+    doubt = (finding.status == "suspected") + (finding.tested == "refuted")
+    at = severities.index(finding.severity), doubt, kinds.index(finding.kind), -finding.confidence
     return (finding.follows_from is not None, *at, finding.name)

@@ -16,6 +16,8 @@ from fitwell.watching.session import BUDGET, Session, watching
 
 if TYPE_CHECKING:
     from fitwell.watching.launch import Program
+    from fitwell.watching.session import Companion
+    from fitwell.watching.watcher import Watcher
 
 
 @contextmanager
@@ -38,11 +40,18 @@ def watch(title: str = "", *, runs: str | Path | None = None, budget: float = BU
     """
     run: Run | None = None
     try:
-        with watching(title, runs=runs, budget=budget) as run:
+        with watching(title, runs=runs, budget=budget, accompany=what_if) as run:
             yield run
     finally:
         if run is not None:
             show_summary(run.path, sys.stderr)
+
+
+def what_if(watcher: Watcher) -> Companion:
+    """The experiments that go along with a watched program."""
+    from fitwell.treating.forks.what_if import WhatIf
+
+    return WhatIf(watcher)
 
 
 def program_to_watch(
@@ -67,7 +76,9 @@ def program_to_watch(
     program.check()
     if os.environ.get("RANK", "0") not in ("", "0"):
         return partial(launch, program, None, lambda: None)
-    session = Session(program.title, {"argv": [program.name, *program.arguments]}, runs, budget)
+    argv = [program.name, *program.arguments]
+    told = {"argv": argv, "module": program.is_module, "folder": os.getcwd()}
+    session = Session(program.title, told, runs, budget, what_if)
     target = None if json_file is None else json_file.absolute()  # the program may go to another folder
     stdout, stderr = sys.stdout, sys.stderr  # it may exchange, close and redirect them
 

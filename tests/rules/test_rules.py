@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from fitwell.diagnosing import rules
 from fitwell.diagnosis import Example, Rule, strata
 from fitwell.evidence import All, Condition, ForSome, Limit, Some, View, conditions
+from fitwell.treating.changing.live import described, interventions
 
 RULES = rules()
 NAMES = Path(__file__).parents[2].parent / "shared" / "design" / "faults.md"
@@ -133,3 +135,22 @@ def test_every_name_of_the_vocabulary_has_a_rule() -> None:
         for n in re.findall(r"`([a-z-]+)`", row)
     }
     assert named | {"overfitting", "underfitting"} == set(RULES)
+
+
+@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.check or rule.suspects])
+def test_what_it_checks_and_suspects(name: str) -> None:
+    rule = RULES[name]
+    assert not rule.proves, "what is proved needs no experiment"
+    assert rule.check is not None, "what is suspected must be checked"
+    assert 0 < rule.check.least < 1
+    assert rule.check.steps >= 15
+    known = interventions()
+    for change in rule.check.changes:
+        assert known[change.intervention].forks, "a fork begins in the middle of a training"
+        described(change)
+        signature(known[change.intervention].apply).bind(None, **change.settings)
+    if rule.suspects is not None:
+        for example in rule.fires:
+            assert truth(rule.suspects, example, rule) is True, f"less than `when` is enough: {example.text}"
+        findings = dict.fromkeys([asked.name for asked in rule.asks], False)
+        assert rule.suspects.prove(View(), findings).holds is None

@@ -306,3 +306,18 @@ def test_the_result_is_made_of_the_curves(session: Session) -> None:
     assert result["metrics"] == {"train/loss": 0.05, "val/loss": 2.5}
     assert result["verdict"] == "overfitting"
     assert result["converged_at_epoch"] == 5
+
+
+def test_an_accuracy_of_long_ago_is_not_that_of_the_end(session: Session) -> None:
+    """As where the budget let only the first evaluations be looked at."""
+    counted = {"accuracy/val": 0.9}
+    written(session.run, *({"loss/train": 1.0} | (counted if i < 2 else {}) for i in range(9)))
+    session.stop()
+    assert session.run.metrics == {"train/loss": 1.0}
+
+
+def test_an_accuracy_of_every_few_epochs_is_that_of_the_end(session: Session) -> None:
+    counted = {"accuracy/val": 0.9}
+    written(session.run, *({"loss/train": 1.0} | ({} if i % 4 else counted) for i in range(1, 12)))
+    session.stop()
+    assert session.run.metrics == {"train/loss": 1.0, "val/accuracy": 0.9}

@@ -2,6 +2,7 @@
 
 from fitwell.diagnosis import Example, Rule, Source
 from fitwell.evidence import all_of, any_of
+from fitwell.experiment import Change, Check
 from fitwell.measures.curves import FALL
 from fitwell.measures.model_places import scaled_initially_place
 from fitwell.measures.places import first_of
@@ -71,6 +72,11 @@ RULE = Rule(
         "learning-rate-too-high",
         "learning-rate-too-low",
         "class-imbalance",
+    ),
+    check=Check((Change("initialize", {"scheme": "kaiming"}),), least=0.2, steps=60),
+    suspects=any_of(
+        LARGEST_GAIN > 4,
+        all_of(TYPICAL_GAIN < 0.3, NORMALIZED.equals(False), FALL < 0.5),
     ),
     fires=(
         Example("a normal distribution of deviation 1", _facts(20), _losses(300.0, 2.0)),

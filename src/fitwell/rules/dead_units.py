@@ -2,6 +2,7 @@
 
 from fitwell.diagnosis import Example, Rule, Source
 from fitwell.evidence import all_of, any_of, for_some
+from fitwell.experiment import Change, Check
 from fitwell.measures.curves import FALL
 from fitwell.measures.model_places import units_place
 from fitwell.measures.structure import UNIT_EPOCHS, UNIT_SHARE, unit_layers
@@ -52,6 +53,12 @@ RULE = Rule(
         "model-too-small",
         "class-imbalance",
         "augmentation-too-strong",
+    ),
+    check=Check(
+        (Change("activation", {"name": "leaky_relu"}), Change("initialize", {"scheme": "kaiming"})),
+        least=0.2,
+        steps=60,
+        fresh=True,
     ),
     fires=(
         Example("nine in ten are dead", *_view(0.9)),

@@ -2,6 +2,7 @@
 
 from fitwell.diagnosis import Example, Rule, Source
 from fitwell.evidence import all_of, any_of
+from fitwell.experiment import Change, Check
 from fitwell.measures.curves import FALL
 from fitwell.measures.model_places import dropout_made_place
 from fitwell.measures.modes import STRONGEST_DROPOUT, TRAIN_OVER_VALIDATION, dropout_place
@@ -41,6 +42,8 @@ RULE = Rule(
     proves=False,
     verdict="underfitting",
     explains=("underfitting", "slow-convergence", "loss-plateau", "loss-oscillates", "label-noise"),
+    check=Check((Change("dropout_scale", {"factor": 0.3}),), least=0.2),
+    suspects=all_of(STRONGEST_DROPOUT > 0.5, FALL < 0.6),
     fires=(
         Example("p = 0.6", _facts(0.6), _signals(1.9, 1.4)),
         Example("p = 0.95: nothing is learned", _facts(0.95), _signals(2.0, 2.0)),

@@ -2,6 +2,7 @@
 
 from fitwell.diagnosis import Example, Rule, Source
 from fitwell.evidence import all_of, any_of
+from fitwell.experiment import Change, Check
 from fitwell.measures.curves import FALL, LATE_FALL, NOT_FINITE, STARTS_FINITE
 from fitwell.measures.gradients import CLIPPED, GRADIENT_SIZE, LARGEST_UPDATE, NORM_GROWTH
 from fitwell.measures.model_places import exploding_place
@@ -65,6 +66,9 @@ RULE = Rule(
         "labels-unrelated-to-input",
         "vanishing-gradients",
         "dead-units",
+    ),
+    check=Check(
+        (Change("clip", {"percentile": 10.0}), Change("rate", {"factor": 0.1})), least=0.3, fresh=True
     ),
     fires=(
         Example("overflow at once", {}, _run([1e4, 1e4, 1e4], [1e9, NAN, NAN, NAN])),

@@ -4,6 +4,7 @@ from typing import Any
 
 from fitwell.diagnosis import Example, Rule, Source
 from fitwell.evidence import all_of, any_of
+from fitwell.experiment import Change, Check
 from fitwell.measures.data import LOSS_BROKE, NORMALIZES, OFFSET, SCALE, START_LOSS
 from fitwell.measures.skill import TRAIN_SKILL
 
@@ -69,6 +70,8 @@ RULE = Rule(
         "augmentation-too-strong",
         "class-imbalance",
     ),
+    check=Check((Change("standardize"),), least=0.2, steps=60, fresh=True),
+    suspects=all_of(any_of(SCALE > 4, OFFSET > 3), NORMALIZES.equals(False)),
     fires=(
         Example("raw columns", **_seen(0.0, 300.0, 400.0, 0.3)),
         Example("a year", **_seen(7.0, 0.5, 9.0, 0.3)),

@@ -2,6 +2,7 @@
 
 from fitwell.diagnosis import Example, Rule, Source
 from fitwell.evidence import all_of, any_of
+from fitwell.experiment import Change, Check
 from fitwell.measures.curves import FALL, LATE_FALL, NOISE, NOT_FINITE, PEAK
 from fitwell.measures.gradients import GRADIENT_SIZE, LARGEST_UPDATE, QUASI_NEWTON
 from fitwell.measures.model_places import made_place
@@ -75,6 +76,13 @@ RULE = Rule(
         "augmentation-too-strong",
         "labels-unrelated-to-input",
         "class-imbalance",
+    ),
+    check=Check((Change("rate", {"factor": 0.1}), Change("rate", {"factor": 0.01})), least=0.3, fresh=True),
+    # A loss that stands still at steps of a usual length, too: most often that is the noise of its batches.
+    suspects=all_of(
+        LARGEST_UPDATE > 0.03,
+        QUASI_NEWTON.equals(False),
+        any_of(NOT_FINITE.equals(True), FALL < 0.1, all_of(LATE_FALL < 0.1, FALL < 0.9)),
     ),
     fires=(
         Example("Adam at 1: stuck at chance", {}, _run(5.0, [9.0, 2.4, 2.3, 2.3])),

@@ -1,7 +1,8 @@
 """learning-rate-too-low: all steps together hardly move the weights, and the loss hardly falls."""
 
 from fitwell.diagnosis import Example, Rule, Source
-from fitwell.evidence import all_of, any_of
+from fitwell.evidence import absent, all_of, any_of
+from fitwell.experiment import Change, Check
 from fitwell.measures.curves import FALL, LATE_PART, STEPS, TRAINED_BEFORE
 from fitwell.measures.gradients import COSINE, LONGEST_STEP, PATH
 from fitwell.measures.model_places import made_place
@@ -78,6 +79,22 @@ RULE = Rule(
         "augmentation-too-strong",
         "labels-unrelated-to-input",
         "class-imbalance",
+    ),
+    check=Check(
+        (
+            Change("rate", {"factor": 100.0}),
+            Change("rate", {"factor": 10.0}),
+            Change("rate", {"factor": 30.0}),
+        ),
+        steps=60,
+    ),
+    suspects=all_of(
+        any_of(LONGEST_STEP < 1.5e-3, all_of(COSINE > 0.9, LATE_PART > 0.25)),
+        PATH < 1,
+        FALL < 0.5,
+        STEPS >= 30,
+        TRAINED_BEFORE.equals(False),
+        absent("dead-units"),  # where few units are left, longer steps help, too
     ),
     fires=(
         Example("Adam at 1e-6", *_run()),

@@ -2,6 +2,7 @@
 
 from fitwell.diagnosis import Example, Rule, Source
 from fitwell.evidence import all_of, any_of, for_some
+from fitwell.experiment import Change, Check
 from fitwell.measures.curves import FALL
 from fitwell.measures.model_places import units_place
 from fitwell.measures.structure import IS_OUTPUT, UNIT_SHARE, unit_layers
@@ -61,6 +62,12 @@ RULE = Rule(
         "underfitting",
         "slow-convergence",
         "class-imbalance",
+    ),
+    check=Check(
+        (Change("activation", {"name": "relu"}), Change("initialize", {"scheme": "xavier"})),
+        least=0.2,
+        steps=60,
+        fresh=True,
     ),
     fires=(
         Example("nine in ten are saturated", *_view(0.9)),

@@ -2,6 +2,7 @@
 
 from fitwell.diagnosis import Example, Rule, Source
 from fitwell.evidence import all_of
+from fitwell.experiment import Change, Check
 from fitwell.measures.curves import FALL, STEPS
 from fitwell.measures.gradients import THROUGH_DEPTH
 from fitwell.measures.model_places import squashing_place
@@ -58,6 +59,13 @@ RULE = Rule(
         "labels-unrelated-to-input",
         "class-imbalance",
     ),
+    check=Check(
+        (Change("activation", {"name": "relu"}), Change("initialize", {"scheme": "kaiming"})),
+        least=0.2,
+        steps=60,
+        fresh=True,
+    ),
+    suspects=all_of(THROUGH_DEPTH < 0.01, FALL < 0.3),
     fires=(Example("sigmoids, eight layers deep", *_run(1e-7, 2.29)),),
     quiet=(
         Example("a deep net that learns", *_run(1e-7, 2.05)),

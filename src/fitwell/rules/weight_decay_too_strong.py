@@ -2,6 +2,7 @@
 
 from fitwell.diagnosis import Example, Rule, Source
 from fitwell.evidence import all_of, any_of
+from fitwell.experiment import Change, Check
 from fitwell.measures.curves import FALL, LATE_FALL, STEPS
 from fitwell.measures.gradients import DECAY_SHARE, WEIGHTS_LEFT
 from fitwell.measures.model_places import made_place
@@ -58,6 +59,8 @@ RULE = Rule(
         "label-noise",
         "labels-unrelated-to-input",
     ),
+    check=Check((Change("weight_decay", {"factor": 0.0}),), least=0.15, steps=60, fresh=True),
+    suspects=any_of(all_of(DECAY_SHARE > 0.1, FALL < 0.8), WEIGHTS_LEFT < 0.1),
     fires=(
         Example("a decay of 0.1 with SGD", *_run(0.1, 2.3)),
         Example("a penalty in the loss", *_shrunk(0.01, 1.0)),

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fitwell.evidence import Series, View
+from fitwell.run.files import read_json
 from fitwell.run.run import Run
+from fitwell.treatment import FILE
 
 Names = tuple[str, ...]
 Axes = tuple[list[int], list[int], list[float]]
@@ -78,12 +80,25 @@ class _Signals(Mapping[str, Series]):
 def thread_views(run: Run) -> list[View]:
     """The threads of a run, the one with most steps first, of equal ones the last.
 
-    The facts are those of facts.json and, as ``fit`` in it, the result of a training of fitwell's own.
+    The facts are those of facts.json and in them, as ``fit``, the result of a training of fitwell's own, and as
+    ``treatment`` what came of treating it.
     """
     facts = run.facts
     if not run.watched:
         facts |= {"fit": run.info.get("result") or {}}
-    table = _Table(run.events)
+    if (run.path / FILE).exists():
+        facts |= {"treatment": read_json(run.path / FILE)}
+    return views_of(facts, run.events)
+
+
+def views_of(facts: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> list[View]:
+    """The same of what is known of a run that goes on.
+
+    Args:
+        facts: as in facts.json.
+        events: as in events.jsonl.
+    """
+    table = _Table(events)
     threads = facts.get("threads") or [{"name": "", "prefix": "", "steps": 0}]
     others = [thread["prefix"] for thread in threads if thread["prefix"]]
     found = []

@@ -109,9 +109,7 @@ def _run(program: Program) -> None:
         _put_first_on_path(os.path.dirname(os.path.realpath(path)), always=False)
         loader = importlib.machinery.SourceFileLoader("__main__", path)
         main.__dict__.update(__file__=path, __loader__=loader, __package__=None, __cached__=None)
-        with open(path, "rb") as file:
-            code = compile(file.read(), path, "exec", dont_inherit=True)
-        exec(code, main.__dict__)
+        exec(compile(loader.get_data(path), path, "exec", dont_inherit=True), main.__dict__)
 
 
 def _put_first_on_path(folder: str, always: bool) -> None:
@@ -163,23 +161,28 @@ def when_torch_is_imported(act: Callable[[], Any]) -> None:
 
     To import it earlier could change the program: it may set ``OMP_NUM_THREADS`` or ``CUDA_VISIBLE_DEVICES`` first.
     """
-    if "torch" in sys.modules:
+    when_imported("torch", act)
+
+
+def when_imported(name: str, act: Callable[[], Any]) -> None:
+    """The same for any package; of each, one may wait at a time."""
+    if name in sys.modules:
         act()
     else:
-        sys.meta_path.insert(0, _TorchFinder(act))
+        sys.meta_path.insert(0, _Finder(name, act))
 
 
-class _TorchFinder(MetaPathFinder):
-    """Is asked for every import, until torch is imported. To look for torch is not to import it."""
+class _Finder(MetaPathFinder):
+    """Is asked for every import, until one package is imported. To look for it is not to import it."""
 
-    def __init__(self, act: Callable[[], Any]) -> None:
-        self.act = act
+    def __init__(self, name: str, act: Callable[[], Any]) -> None:
+        self.name, self.act = name, act
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The usual specification of torch, whose loader calls ``act`` when torch is there."""
-        if fullname != "torch":
+        """The usual specification of the package, whose loader calls ``act`` when it is there."""
+        if fullname != self.name:
             return None
         others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
         spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)

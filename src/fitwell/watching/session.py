@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 from fitwell.diagnosing import diagnose
@@ -24,6 +24,16 @@ NO_PARTS = ("batch", "window", "optimized")  # of signals that begin with ``loss
 _SESSIONS: WeakSet[Session] = WeakSet()
 
 
+class Companion(Protocol):
+    """What goes along with a watcher, such as what-if forks."""
+
+    def finish(self, wait: bool) -> None:
+        """The program has ended: come to an end before the last facts are written, at once if there is no time."""
+
+    def let_go(self) -> None:
+        """In a forked process: do nothing any more."""
+
+
 class Session:
     """Watches this process from ``start`` to ``stop``.
 
@@ -32,6 +42,7 @@ class Session:
         program: what run.json says of it, such as its arguments.
         runs: the folder of runs.
         budget: the share of the wall time that watching may take.
+        accompany: makes what goes along with the watcher, once that is in place.
 
     Raises:
         StorageError: the folder of runs can't be written.
@@ -43,6 +54,7 @@ class Session:
         program: Mapping[str, Any],
         runs: str | Path | None = None,
         budget: float = BUDGET,
+        accompany: Callable[[Watcher], Companion] | None = None,
     ) -> None:
         self.run = create_run(
             None, title, runs_folder(runs).absolute()
@@ -53,6 +65,8 @@ class Session:
         self._started, self._pid, self._stopped = time.time(), os.getpid(), False
         self.budget = budget
         self.watcher: Watcher | None = None
+        self._accompany = accompany
+        self._companion: Companion | None = None
         _SESSIONS.add(self)
 
     def start(self) -> None:
@@ -73,6 +87,11 @@ class Session:
             if watcher is not None:
                 watcher.let_go()
             self._could_not("everything", f"watching could not begin: {type(error).__name__}: {error}")
+            return
+        try:
+            self._companion = self._accompany(watcher) if self._accompany else None
+        except Exception as error:
+            watcher.failed("experiments", error)
 
     def stop(self, failure: Mapping[str, Any] | None = None) -> None:
         """End the watching and write what came of it; may be called twice, and does nothing in a forked process.
@@ -100,11 +119,15 @@ class Session:
 
     def let_go(self) -> None:
         """In a forked process: leave torch as it was, and the lock to the process that is watched."""
+        if self._companion is not None:
+            self._companion.let_go()
         if self.watcher is not None:
             self.watcher.let_go()
         self._held.close()
 
     def _detach(self, failure: Mapping[str, Any] | None) -> None:
+        if self._companion is not None:
+            self._companion.finish(wait=failure is None)
         if self.watcher is not None:
             self.watcher.detach(failure)
         elif failure is not None:
@@ -147,9 +170,15 @@ def _state(failure: Mapping[str, Any] | None) -> str:
 
 
 @contextmanager
-def watching(title: str = "", *, runs: str | Path | None = None, budget: float = BUDGET) -> Iterator[Run]:
+def watching(
+    title: str = "",
+    *,
+    runs: str | Path | None = None,
+    budget: float = BUDGET,
+    accompany: Callable[[Watcher], Companion] | None = None,
+) -> Iterator[Run]:
     """Watch what the block trains; see ``fitwell.watch``."""
-    session = Session(title or _title(), {"argv": sys.argv}, runs, budget)
+    session = Session(title or _title(), {"argv": sys.argv}, runs, budget, accompany)
     session.start()
     try:
         yield session.run
@@ -170,12 +199,18 @@ def _title() -> str:
 def _metrics(run: Run) -> dict[str, float]:
     """The last value of each loss and accuracy of the first thread, by part: ``val/accuracy``."""
     found: dict[str, tuple[float, float]] = {}
+    before: dict[str, float] = {}  # when it was measured the last time but one
     for signal in run.signals():
         what, _, part = signal.partition("/")
         curve = run.curve(signal)
         if curve and what in ("loss", "accuracy") and part not in NO_PARTS and "/" not in part:
-            found[f"{part}/{what}"] = curve[-1]
+            name = f"{part}/{what}"
+            found[name], before[name] = curve[-1], curve[-2][0] if len(curve) > 1 else 0.0
     latest = {name.split("/")[0]: epoch for name, (epoch, _) in found.items() if name.endswith("/loss")}
-    # An accuracy of an earlier pass does not belong to this loss.
-    kept = {name: at for name, at in found.items() if at[0] >= latest.get(name.split("/")[0], 0.0)}
-    return {name: value for name, (_, value) in kept.items()}
+    end = max((epoch for epoch, _ in found.values()), default=0.0)
+    # An accuracy of an earlier pass does not belong to this loss, and one of long ago is not that of the end.
+    return {
+        name: value
+        for name, (epoch, value) in found.items()
+        if epoch >= latest.get(name.split("/")[0], 0.0) and end - epoch <= epoch - before[name]
+    }

@@ -57,6 +57,7 @@ class Watcher:
         self.threads = Threads(self.models)
         self.phases = Phases(self._emit, self.threads.all)
         self.unseen: dict[str, str] = {}
+        self.more: dict[str, Callable[[], Any]] = {}  # facts of others, by their key
         self.failure: Mapping[str, Any] | None = None
         self.level = OFF
         self.evaluations, self.looks_at_evaluation = 0, False
@@ -282,4 +283,4 @@ def facts(watcher: Watcher) -> dict[str, Any]:
         },
         "signals": details.facts(),
         "failure": watcher.failure,
-    }
+    } | {name: read() for name, read in watcher.more.items()}

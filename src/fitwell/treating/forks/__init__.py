@@ -1,0 +1,1 @@
+"""What-if forks: copies of a training that go on with one thing changed."""

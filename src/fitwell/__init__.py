@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fitwell.fitting import FittedRun, fit, foresee, resume
     from fitwell.plan import Plan
     from fitwell.run import Run, find_run, list_runs
+    from fitwell.treated import treat
     from fitwell.watched import watch
 
 __version__ = "0.1.0"
@@ -31,13 +32,15 @@ __all__ = [
     "foresee",
     "list_runs",
     "resume",
+    "treat",
     "watch",
 ]
 
 _HOMES = {
     "FittedRun": "fitting", "FitwellError": "errors", "Plan": "plan", "Run": "run", "diagnose": "diagnosing",
     "find_run": "run",
-    "fit": "fitting", "foresee": "fitting", "list_runs": "run", "resume": "fitting", "watch": "watched",
+    "fit": "fitting", "foresee": "fitting", "list_runs": "run", "resume": "fitting", "treat": "treated",
+    "watch": "watched",
 }  # fmt: skip
 
 

@@ -55,7 +55,9 @@ class StorageError(FitwellError, OSError):
 
 
 class DivergedError(FitwellError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite; ``run`` is the folder of its run, if it has one."""
+
+    run: str = ""
 
 
 class Preempted(FitwellError):  # noqa: N818 - the usual word for it; nothing went wrong

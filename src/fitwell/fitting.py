@@ -15,7 +15,7 @@ import torch
 from fitwell import data as datasets
 from fitwell.data.contract import Data, Samples
 from fitwell.data.targets import encode_target
-from fitwell.errors import DataError, FitwellError, Preempted, RunError
+from fitwell.errors import DataError, DivergedError, FitwellError, Preempted, RunError
 from fitwell.plan import Plan
 from fitwell.run import Run, create_run, find_run
 from fitwell.run.lock import locked
@@ -141,13 +141,22 @@ def _answers(outputs: torch.Tensor, fitted: Fitted) -> np.ndarray:
     return reconstructions
 
 
-def fit(plan: Plan, *, runs: str | Path | None = None, observer: Observer | None = None) -> FittedRun:
+def fit(
+    plan: Plan,
+    *,
+    runs: str | Path | None = None,
+    observer: Observer | None = None,
+    parent: str | None = None,
+    draw: bool = True,
+) -> FittedRun:
     """Train a plan, record the run, and return it.
 
     Args:
         plan: what to train: ``Plan(data="digits")`` is enough.
         runs: the folder of runs; by default FITWELL_RUNS, else ``runs`` here.
         observer: is shown the progress.
+        parent: the name of the run that this one varies.
+        draw: whether to write the pictures and the report; ``Run.report`` can do it later.
 
     Raises:
         FitwellError: the plan or the data can't be used, the disk refuses, the loss diverges. A run that had
@@ -158,10 +167,12 @@ def fit(plan: Plan, *, runs: str | Path | None = None, observer: Observer | None
     with process_kept():
         data = load(plan)
         job, reasons = prepare(plan, data, observer.say)
-        run = create_run(job.plan, _slug(plan), runs)
+        run = create_run(job.plan, _slug(plan), runs, parent)
         run.update(reasons=reasons, notes=list(data.notes), fingerprint=data.fingerprint)
         with _recorded(run, job, observer, began) as recorder, noted() as recorder.interrupts:
             train(job, recorder)
+        if draw:
+            _draw(run)  # the run is done, even if a picture can't be written
     return FittedRun(run.path)
 
 
@@ -199,6 +210,7 @@ def resume(
         job, _ = prepare(plan, loaded, observer.say)
         with _recorded(run, job, observer, began) as recorder, noted() as recorder.interrupts:
             train(job, recorder)
+        _draw(run)
     return FittedRun(run.path)
 
 
@@ -220,19 +232,21 @@ def explore_rates(plan: Plan) -> RangeTest:
 def _recorded(run: Run, job: Job, observer: Observer, began: float) -> Iterator[RunRecorder]:
     """Record what the block trains: from the last checkpoint if there is one, to the finished run."""
     torch.use_deterministic_algorithms(job.plan.deterministic)
-    with locked(run.path):
-        with _state_kept(run, observer):
-            run.update(state="running")
-            state = checkpoint.load(job, run.path / "checkpoints")
-            recorder = RunRecorder(run, job, observer, state, time.monotonic() - began)
-            observer.begin(_introduction(run, job))
-            with _watched(recorder, job):
+    with locked(run.path), _state_kept(run, observer):
+        run.update(state="running")
+        state = checkpoint.load(job, run.path / "checkpoints")
+        recorder = RunRecorder(run, job, observer, state, time.monotonic() - began)
+        observer.begin(_introduction(run, job))
+        with _watched(recorder, job):
+            try:
                 yield recorder
-            observer.end()
-            recorder.save(job)
-            recorder.stop_if_told()
-            conclude(job, run, observer, recorder.seconds)
-        _draw(run)  # the run is done, even if a picture can't be written
+            except DivergedError:
+                recorder.diverged(job)
+                raise
+        observer.end()
+        recorder.save(job)
+        recorder.stop_if_told()
+        conclude(job, run, observer, recorder.seconds)
 
 
 @contextmanager
@@ -258,6 +272,8 @@ def _state_kept(run: Run, observer: Observer) -> Iterator[None]:
         run.update(state="preempted")
         raise
     except BaseException as error:
+        if isinstance(error, DivergedError):
+            error.run = str(run.path)
         # The disk may be what failed: then the state can't be written either, and the error matters more.
         with suppress(FitwellError):
             run.update(state="failed", error=str(error), finished=time.time())

@@ -17,7 +17,9 @@ from fitwell.run import list_runs
 from fitwell.views.console import Progress
 
 QUICK = ("--epochs", "2", "--threads", "1", "--lr", "0.01")
-COMMANDS = ("diagnose", "lr", "predict", "report", "resume", "rules", "runs", "show", "train", "watch")
+COMMANDS = (
+    "diagnose", "lr", "predict", "report", "resume", "rules", "runs", "show", "train", "treat", "watch",
+)  # fmt: skip
 
 
 def test_help_lists_every_command_with_a_whole_sentence(fitwell) -> None:

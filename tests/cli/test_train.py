@@ -210,3 +210,59 @@ def test_a_disk_that_fills_up_loses_nothing(
         assert list(run.path.rglob(name))
     if name == "plan.json":
         assert list(runs.iterdir()) == []
+
+
+TOO_HIGH = (
+    "digits", "--model", "mlp", "--hidden", "16", "--norm", "none", "--optimizer", "sgd", "--lr", "20",
+    "--epochs", "3", "--threads", "1",
+)  # fmt: skip
+
+
+def test_treating_mends_proves_and_trains_the_treated_plan(fitwell, runs: Path) -> None:
+    done = fitwell("train", *TOO_HIGH, "--treat", "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    first, *others = list_runs(runs)
+    treated = result["treatments"][0]
+    assert (treated["answer"], treated["run"]) == ("confirmed", str(first.path))
+    assert (Run(result["run"]).path, Run(result["run"]).info["parent"]) == (others[-1].path, first.name)
+    assert result["metrics"]["val/accuracy"] > first.metrics["val/accuracy"] + 0.3
+    for words in (
+        "trainings to try remedies",
+        "seed 3, treated",
+        "apply    fitwell train digits --plan",
+        "kept",
+    ):
+        assert words in done.err
+    assert "What mends it?" in (first.path / "report.html").read_text()
+    assert "treated  confirmed" in fitwell("show", first.name).out
+    assert json.loads(fitwell("show", first.name, "--json").out)["treatment"] == treated
+    child = treated["cure"]["trial"]["runs"][0]
+    assert fitwell("show", child).code == 0
+    assert Path(child).name not in fitwell("runs").out
+
+
+def test_where_nothing_helps_the_run_is_kept_as_it_was(fitwell, runs: Path) -> None:
+    done = fitwell("train", "digits", "--model", "mlp", *QUICK, "--treat")
+    assert done.code == 0, done.err
+    assert "nothing was tried: nothing was found that is to be mended" in done.out
+    assert "kept     as it was" in done.out
+    assert len(list_runs(runs)) == 1
+
+
+def test_a_divergence_that_nothing_mends_is_still_a_failure(refused_late, runs: Path) -> None:
+    lost = [*TOO_HIGH]
+    lost[lost.index("20")] = "1e30"
+    assert "the loss became" in refused_late("train", *lost, "--treat")
+    assert [run.state for run in list_runs(runs)] == ["failed"]
+
+
+def test_stopping_a_treatment_leaves_the_runs_that_have_ended(
+    fitwell, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fitwell.treating.plans.treat_plan", stopped)
+    assert fitwell("train", *TOO_HIGH, "--treat").code == 130
+    assert [run.state for run in list_runs(runs)] == ["done"]

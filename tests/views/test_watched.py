@@ -47,6 +47,15 @@ def test_the_best_accuracy_is_the_highest_and_the_best_loss_the_lowest(make_watc
     assert re.search(r"accuracy, validation .* 99\.99 % +epoch 2 +20\.00 %", text)
 
 
+def test_an_accuracy_that_was_not_judged_to_the_end_says_of_which_epoch_it_is(make_watched):
+    run = make_watched(steps=40)
+    log = EventLog(run.events_path)
+    for step, values in ((80, {"loss/val": 0.5, "accuracy/val": 0.9}), (400, {"loss/val": 0.1})):
+        log.append(step, step / 40, values)
+    log.flush()
+    assert re.search(r"accuracy, validation .* 90\.00 %, epoch 2 *\n", printed(watched.summary(run)))
+
+
 def test_of_many_layers_both_ends_are_shown_and_show_has_them_all(make_watched):
     run = make_watched(layers=[f"block.{i}" for i in range(54)])
     few, all_of_them = printed(watched.summary(run)), printed(console.show(run))

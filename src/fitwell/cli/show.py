@@ -17,11 +17,14 @@ def command(
 ) -> None:
     """Show what a run was, and what came of it or was seen of it."""
     from fitwell.run import find_run
+    from fitwell.views import cures, treatment
     from fitwell.views.console import make_console, put, show
 
     found = find_run(run, runs)
     if json_output:
         more = {"facts": found.facts} if found.watched else {"plan": json.loads(found.plan.to_json())}
+        treated = cures.recorded(found)
+        more |= {"treatment": treated.plain()} if treated else {}
         typer.echo(json.dumps(found.info | {"run": str(found.path)} | more))
     else:
-        put(make_console(), *show(found))
+        put(make_console(), *show(found), *treatment.brief(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -79,6 +80,11 @@ class RunRecorder:
         shown: dict[str, Any] = {"epoch": job.epoch, "epochs": job.epochs, "seconds": seconds}
         self.observer.epoch(shown | row | {"best": job.best_epoch == job.epoch})
         self.next_tick = 0.0
+
+    def diverged(self, job: Job) -> None:
+        """Record that a loss of the epoch was not finite, for only some of its steps were looked at."""
+        self.log.append(job.step, float(job.epoch), {"loss/batch": math.nan})
+        self.log.flush()
 
     def watcher(self, job: Job) -> Watcher:
         """What looks at the steps, within a budget, and writes into the run's log."""

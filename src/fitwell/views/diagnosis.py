@@ -47,9 +47,9 @@ def _brief(finding: Plain, found: Sequence[Plain]) -> list[RenderableType]:
     effects = [other["name"] for other in found if other.get("follows_from") == finding["name"]]
     items = _head(finding)
     if finding.get("remedies"):
-        items.append(_row("remedy", finding["remedies"][0]))
+        items.append(row("remedy", finding["remedies"][0]))
     if effects:
-        items.append(_row("explains", ", ".join(effects)))
+        items.append(row("explains", ", ".join(effects)))
     return items
 
 
@@ -60,12 +60,12 @@ def _head(finding: Plain) -> list[RenderableType]:
     title.append(clean(finding["name"]), "bold")
     thread = f" in {finding['thread']}" if finding.get("thread") else ""
     title.append(clean(f", {finding['status']}{thread}"), "not bold default")
-    items: list[RenderableType] = ["", title, _row("", finding["says"])]
+    items: list[RenderableType] = ["", title, row("", finding["says"])]
     place = where_text(finding)
-    return [*items, _row("at", place)] if place else items
+    return [*items, row("at", place)] if place else items
 
 
-def _row(label: str, text: str) -> RenderableType:
+def row(label: str, text: str) -> RenderableType:
     """A label and a text that is wrapped beside it."""
     table = Table.grid(padding=0)
     table.add_column(width=INDENT)
@@ -79,11 +79,11 @@ def _in_full(finding: Plain) -> list[RenderableType]:
     items = _head(finding)
     items += _evidence(finding.get("evidence") or [])
     if finding.get("follows_from"):
-        items.append(_row("follows", f"from {finding['follows_from']}"))
+        items.append(row("follows", f"from {finding['follows_from']}"))
     for place, text in enumerate(finding.get("remedies") or []):
-        items.append(_row("or" if place else "remedy", text))
+        items.append(row("or" if place else "remedy", text))
     if finding.get("may_be_wrong_if"):
-        items.append(_row("doubt", f"it may be wrong if {finding['may_be_wrong_if']}"))
+        items.append(row("doubt", f"it may be wrong if {finding['may_be_wrong_if']}"))
     return items
 
 
@@ -111,7 +111,7 @@ def diagnosis(found: Diagnosis, everything: bool = False) -> list[RenderableType
     if not everything:
         return items
     if fine:
-        items += ["", line("fine", "bold green"), _row("", ", ".join(fine))]
+        items += ["", line("fine", "bold green"), row("", ", ".join(fine))]
     if unchecked:
         items += ["", line("could not be checked", "bold yellow"), _unchecked(unchecked)]
     return items
@@ -132,7 +132,7 @@ def why(name: str, rule: Rule, proof: Proof) -> list[RenderableType]:
         None: f"it could not be checked, {missing(proof)}",
     }[proof.holds]
     lines = [each.plain() for each in proof.evidence]
-    return [line(f"{name}: {said}", "bold"), *_evidence(lines), "", _row("means", rule.because)]
+    return [line(f"{name}: {said}", "bold"), *_evidence(lines), "", row("means", rule.because)]
 
 
 def rules_table(rules: Mapping[str, Rule]) -> list[RenderableType]:
@@ -174,18 +174,18 @@ def rule_page(name: str, rule: Rule) -> list[RenderableType]:
     sure = "a proof: it is confirmed at once" if rule.proves else "statistics: it is a suspicion"
     items: list[RenderableType] = [
         line(name, "bold"),
-        _row("says", says(rule)),
-        _row("is", f"{rule.kind}, {rule.severity}; the evidence is {sure}"),
-        *(_row("" if place else "when", text) for place, text in enumerate(_indented(rule))),
-        _row("because", rule.because),
-        _row("doubt", f"it may be wrong if {rule.may_be_wrong_if}"),
+        row("says", says(rule)),
+        row("is", f"{rule.kind}, {rule.severity}; the evidence is {sure}"),
+        *(row("" if place else "when", text) for place, text in enumerate(_indented(rule))),
+        row("because", rule.because),
+        row("doubt", f"it may be wrong if {rule.may_be_wrong_if}"),
     ]
     for label, texts in (("remedy", rule.remedies), ("explains", rule.explains)):
-        items += [_row("" if place else label, text) for place, text in enumerate(texts)]
+        items += [row("" if place else label, text) for place, text in enumerate(texts)]
     for label, examples in (("found", rule.fires), ("not", rule.quiet)):
-        items += [_row("" if place else label, f"in: {each.text}") for place, each in enumerate(examples)]
+        items += [row("" if place else label, f"in: {each.text}") for place, each in enumerate(examples)]
     items += [
-        _row("" if place else "source", f"{source.title}: {source.address}")
+        row("" if place else "source", f"{source.title}: {source.address}")
         for place, source in enumerate(rule.sources)
     ]
     return items

@@ -12,7 +12,7 @@ from typing import Any
 from fitwell.plan import Memory, Plan
 from fitwell.run import Run
 from fitwell.run.files import write_atomic
-from fitwell.views import figures, findings, page, watched_report
+from fitwell.views import cures, figures, findings, page, watched_report
 from fitwell.views.figures import HIGHER_IS_BETTER, PARTS, best_epoch, duration, main_metric, number, shown
 
 BASELINE = "gradient boosting (scikit-learn)"
@@ -137,8 +137,8 @@ def report_html(run: Run) -> str:
         return watched_report.report_html(run)
     title = f"{run.info.get('data', run.name)}: {run.verdict.replace('-', ' ')}"
     sections = (
-        _headline(run), findings.section(run), _parts(run), _curves(run), _confusion(run), _mistakes(run), _plan(run),
-        _notes(run), page.environment(run),
+        _headline(run), findings.section(run), cures.section(run), _parts(run), _curves(run), _confusion(run),
+        _mistakes(run), _plan(run), _notes(run), page.environment(run),
     )  # fmt: skip
     return page.html(title, sections)
 

@@ -88,8 +88,12 @@ def _curves(thread: Thread) -> Table | None:
     table = Table("", "", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("first", "best", "at", "last"):
         table.add_column(name, justify="right")
-    for signal, label in _main(thread).items():
-        _add_curve(table, label, signal, thread.signals[signal])
+    main = _main(thread)
+    end = max(
+        (thread.signals[signal].epochs[-1] for signal in main if thread.signals[signal].epochs), default=0.0
+    )
+    for signal, label in main.items():
+        _add_curve(table, label, signal, thread.signals[signal], end)
     return table if table.row_count else None
 
 
@@ -107,10 +111,12 @@ def _main(thread: Thread) -> dict[str, str]:
     return found | {name: label for name, label in CURVES.items() if name in thread.signals}
 
 
-def _add_curve(table: Table, label: str, signal: str, series: Series) -> None:
+def _add_curve(table: Table, label: str, signal: str, series: Series, end: float) -> None:
     what, finite = signal.partition("/")[0], series.finite
     best, at = _best(what, series) if what in ("loss", "accuracy") else (None, "")
     last = Text(shown(what, series.last))
+    if what == "accuracy" and series.epochs and series.epochs[-1] <= end - 1:
+        last.append(f", epoch {series.epochs[-1]:.4g}", "dim")  # answers are judged as far as the budget goes
     if series.broken_at is not None:
         last = Text(f"not finite from step {series.broken_at:,} on", "bold red")
     table.add_row(

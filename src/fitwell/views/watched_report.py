@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from fitwell.run import Run
-from fitwell.views import figures, findings, page, watched_figures
+from fitwell.views import cures, figures, findings, page, watched_figures
 from fitwell.views.figures import duration, number, shown
 from fitwell.views.seen import Seen, Series, Thread, layer_class, layers_in_order, operand_row, percent
 
@@ -19,7 +19,7 @@ def report_html(run: Run) -> str:
     seen = Seen(run)
     word, _ = seen.verdict
     sections = (
-        _headline(seen), findings.section(run), _failure(seen.failure), _unseen(seen),
+        _headline(seen), findings.section(run), cures.section(run), _failure(seen.failure), _unseen(seen),
         *(_thread(seen, thread) for thread in seen.threads[:MOST_THREADS]),
         _seen(seen), _signals(seen), page.environment(run),
     )  # fmt: skip

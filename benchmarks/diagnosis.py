@@ -40,6 +40,7 @@ import fitwell.watching  # noqa: E402
 from fitwell.diagnosing import diagnose, rules  # noqa: E402
 from fitwell.errors import RunError  # noqa: E402
 from fitwell.run import Run, list_runs  # noqa: E402
+from fitwell.run.files import write_json  # noqa: E402
 
 SECONDS = 120  # of processor time that a program may take
 LAST_NUMBER = re.compile(r"-?\d+\.?\d*(?:e[-+]?\d+)?|\bnan\b|-?\binf\b")
@@ -73,7 +74,16 @@ def record(case: Case, keep: Path) -> str:
     return case.program.name
 
 
-def examine(case: Case, keep: Path) -> Result:
+def without_forks(run: Run, folder: Path) -> Run:
+    """A copy of a run in which nobody asked what-if forks."""
+    copy = Run(shutil.copytree(run.path, folder / run.name))
+    write_json(
+        copy.path / "facts.json", {name: known for name, known in run.facts.items() if name != "what_if"}
+    )
+    return copy
+
+
+def examine(case: Case, keep: Path, forks: bool = True) -> Result:
     """Diagnose a recording."""
     folder = place(keep, case)
     seen = json.loads((folder / "outcome.json").read_text())
@@ -83,7 +93,8 @@ def examine(case: Case, keep: Path) -> Result:
         return Result(*about, verdict="no run was recorded")
     started = time.perf_counter()
     try:
-        diagnosis = diagnose(runs[0])
+        with tempfile.TemporaryDirectory() as temporary:
+            diagnosis = diagnose(runs[0] if forks else without_forks(runs[0], Path(temporary)))
     except Exception as error:
         # It is listed, and does not keep the others from being diagnosed.
         return Result(*about, verdict="failed", unseen=(f"the diagnosis: {error!r}",))
@@ -155,6 +166,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--latency", action="store_true", help="tell how soon faults of the loop are named, too"
     )
+    parser.add_argument("--without-forks", action="store_true", help="leave out what what-if forks answered")
     parser.add_argument("--calibrate", action="store_true", help="write src/fitwell/confidence.json")
     parser.add_argument("--json", type=Path, help="write all results here, too")
     return parser.parse_args()
@@ -180,7 +192,7 @@ def main() -> None:
         if len(there) < len(wanted):
             print(f"{len(wanted) - len(there)} programs have no recording (--missing)", file=sys.stderr)
         with multiprocessing.get_context("fork").Pool(2) as pool:
-            results = pool.map(partial(examine, keep=keep), there, chunksize=8)
+            results = pool.map(partial(examine, keep=keep, forks=not asked.without_forks), there, chunksize=8)
         full = [result for result in results if result.case.part in PARTS]
         if asked.calibrate:
             calibrate(full)

@@ -20,12 +20,15 @@ SRC = ROOT / "src" / "fitwell"
 EXEMPT = {
     "__init__.py": "test_imports_leave_torch_out and every example of the guide go through it",
     "errors.py": "tested below",
+    "remedy.py": "nouns without behavior, used by every test of remedies",
     "data/contract.py": "nouns without behaviour, used by every test of data",
     "integrations/_training.py": "what the callbacks of lightning, transformers and skorch share: tested through them",
     "views/page.py": "the frame of both reports: tested through them",
     "watching/signals/loss.py": "tested with phases and losses",
     "training/observer.py": "a protocol, and an observer that does nothing",
 }
+# Folders whose members are tested together, by test_<folder>.py, and in files of any name where behavior needs it.
+MEMBERS = ("rules", "remedies", "interventions")
 # Tests of laws that many modules keep together.
 LAWS = {
     Path("test_project.py"),
@@ -107,9 +110,9 @@ def mirror(module: Path) -> Path:
 
 
 def source_modules() -> list[Path]:
-    """Rules are data: their examples are tested by rules/test_rules.py."""
+    """All but the members of folders that are tested together."""
     found = [path.relative_to(SRC) for path in sorted(SRC.rglob("*.py")) if has_code(path)]
-    return [path for path in found if path.parent.name != "rules"]
+    return [path for path in found if path.parent.name not in MEMBERS]
 
 
 def test_every_module_has_its_test_file() -> None:
@@ -123,7 +126,8 @@ def test_every_module_has_its_test_file() -> None:
 
 def test_every_test_file_has_its_module() -> None:
     known = {mirror(module) for module in source_modules()} | LAWS
-    tests = {path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    files = (path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py"))
+    tests = {path for path in files if path.parent.name not in MEMBERS}
     assert sorted(map(str, tests - known)) == []
 
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitwell.run import Run, list_runs
+from fitwell.watched import what_if
 from fitwell.watching.launch import Program, launch
 from fitwell.watching.session import Session
 
-for slow in ("sklearn.datasets", "torch._dynamo"):  # torch imports it for the first optimizer
+# torch imports the second for the first optimizer
+for slow in ("sklearn.datasets", "torch._dynamo", "fitwell.treating.forks.what_if"):
     importlib.import_module(slow)  # here, once for all scripts
 
 
@@ -77,7 +79,8 @@ def _be(script: Path, folder: Path, runs: Path | None, arguments: tuple[str, ...
 
 
 def _run(program: Program, runs: Path | None, budget: float) -> int:
-    session = None if runs is None else Session(program.title, {"argv": [program.name]}, runs, budget)
+    about = {"argv": [program.name]}
+    session = None if runs is None else Session(program.title, about, runs, budget, what_if)
     try:
         launch(program, session, lambda: None)
     except SystemExit as end:

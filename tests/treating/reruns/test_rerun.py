@@ -83,3 +83,13 @@ def test_a_loss_that_is_not_finite_counts_whatever_it_follows_from(tmp_path: Pat
     found = [{"name": name, "severity": severity} for name, severity in names.items()]
     run.update(state="done", result={"metrics": {}, "verdict": "", "findings": found})
     assert outcome(run, 0).findings == ("loss-not-finite", "learning-rate-too-high")
+
+
+def test_the_only_held_out_part_has_one_name(tmp_path: Path) -> None:
+    def metrics(**found: float) -> dict[str, float]:
+        run = create_run(None, "train.py", tmp_path)
+        run.update(state="done", result={"metrics": {n.replace("_", "/"): v for n, v in found.items()}})
+        return dict(outcome(run, 0).metrics)
+
+    assert metrics(test_accuracy=0.1, train_loss=2.0) == {"val/accuracy": 0.1, "train/loss": 2.0}
+    assert metrics(test_loss=1.0, val_loss=2.0) == {"test/loss": 1.0, "val/loss": 2.0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -156,12 +157,21 @@ def outcome(run: Run, seed: int, failed: str | None = None, seconds: float = 0.0
     return Outcome(
         run=str(run.path),
         seed=seed,
-        metrics=metrics,
+        metrics=_one_held_out(metrics),
         findings=tuple(findings),
         verdict=result.get("verdict", ""),
         failed=failed or told or (None if result else "it ended without a result"),
         seconds=round(float(result.get("seconds", seconds)), 3),
     )
+
+
+def _one_held_out(metrics: Mapping[str, float]) -> dict[str, float]:
+    """With the only held-out part called ``val``: what it is called depends on how the training goes, too."""
+    parts = {name.partition("/")[0] for name in metrics} - {"train", "train_evaluated"}
+    if len(parts) != 1:
+        return dict(metrics)
+    (part,) = parts
+    return {re.sub(f"^{re.escape(part)}/", "val/", name): value for name, value in metrics.items()}
 
 
 def _counts(finding: Mapping[str, Any]) -> bool:

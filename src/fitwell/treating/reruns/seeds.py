@@ -51,6 +51,7 @@ def shift_torch(seed: int) -> None:
         """A method of the real one, written in C, can't be exchanged."""
 
         def manual_seed(self, seed_: int) -> torch.Generator:
+            """Take another seed than the one that is given."""
             return super().manual_seed(_shifted(seed_, seed))
 
     torch.Generator = Generator  # type: ignore[misc]

@@ -61,12 +61,14 @@ def told(case: Case) -> str:
             env=os.environ | {"NO_COLOR": "1", "COLUMNS": "100", "OMP_NUM_THREADS": "1", "FITWELL_RUNS": "runs"},
         )  # fmt: skip
         seconds = time.perf_counter() - began
+    lines = (text.rstrip() for text in done.stdout.replace(f"{folder}/", "").splitlines())
+    printed = "\n".join(lines).rstrip()
     wrong = diff(healthy, case.program.source, "train.py")
     return "\n".join([
         f"## {case.expected}", "",
         "What was done to a script that learns:", "", "```diff", *wrong.splitlines()[2:], "```", "",
         f"`fitwell treat train.py` took {seconds:.0f} s, ended with code {done.returncode} and printed:", "",
-        "```text", done.stdout.rstrip(), "```", "",
+        "```text", printed, "```", "",
     ])  # fmt: skip
 
 
@@ -84,7 +86,7 @@ def main() -> None:
     head = [
         "# Treated scripts", "",
         f"{len(sections)} scripts, each broken in one way, and what `fitwell treat` made of them. This page is written "
-        "by `benchmarks/treat_demo.py`: nothing in it is chosen or edited. "
+        "by `benchmarks/treat_demo.py`: nothing in it is chosen; only the path of the folder is left out. "
         f"({datetime.now(UTC):%Y-%m-%d}, {processor()}, one thread, two scripts at a time.)", "",
     ]  # fmt: skip
     PAGE.write_text("\n".join([*head, *sections]))

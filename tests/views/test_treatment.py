@@ -136,6 +136,8 @@ def test_reports_and_show_have_it(make_run, make_watched, kind):
 
 
 def test_narrow_terminals_and_colours(watched, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     of = made(str(watched.path))
 
     def shown(width: int, colors: str | None = "standard") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 
 from fitwell.treating.candidates import Candidate
 from fitwell.treating.doses import may_be_better
@@ -30,7 +31,9 @@ def next_try(left: Sequence[Candidate], tried: Sequence[Screened], most: int = M
     lost = any(map(_was_lost, tried))
     able = [place for place, each in enumerate(left) if _may_be_better(each, tried, lost)]
     known = {each.candidate.remedy for each in tried}
-    best = max((each for each in tried if each.gain > CLEARLY * each.least), key=_order, default=None)
+    best = max(
+        (each for each in tried if each.gain > CLEARLY * each.least), key=attrgetter("order"), default=None
+    )
     if best is None:
         return next(iter(able), None)
     fresh = [place for place in able if left[place].remedy not in known]
@@ -54,7 +57,3 @@ def _may_be_better(candidate: Candidate, tried: Sequence[Screened], lost: bool) 
     helps = any(each.gain > CLEARLY * each.least for each in same)
     clearly = least if helps else CLEARLY * least  # where nothing helps, chance alone makes the difference
     return may_be_better(candidate.dose, doses, -math.inf if lost else 0.0, clearly)
-
-
-def _order(each: Screened) -> tuple[bool, float, float]:
-    return each.order

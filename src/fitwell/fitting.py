@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,17 +23,17 @@ from fitwell.shape import Target
 from fitwell.training import checkpoint
 from fitwell.training.artifact import Fitted, load_model
 from fitwell.training.conclude import conclude
+from fitwell.training.distributed import joined
 from fitwell.training.evaluation import metrics as metrics_of
 from fitwell.training.evaluation import probabilities
 from fitwell.training.forecast import Forecast, forecast
-from fitwell.training.interrupts import noted
 from fitwell.training.job import Job
 from fitwell.training.learning_rate import FALLBACK, RangeTest, find_learning_rate
 from fitwell.training.loop import train
 from fitwell.training.observer import Observer, Quiet
 from fitwell.training.prepare import load, prepare
 from fitwell.training.process import process_kept
-from fitwell.training.recording import RunRecorder
+from fitwell.training.recording import Follower, RunRecorder
 from fitwell.watching.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class FittedRun(Run):
         Raises:
             DataError: the data is not like that trained on.
         """
-        return _answers(self._outputs(data)[0], self.fitted)
+        return answers(self._outputs(data)[0], self.fitted)
 
     def predict_proba(self, data: Any) -> np.ndarray:
         """Probabilities (n, number of classes), in the order of ``run.classes``."""
@@ -88,12 +88,12 @@ class FittedRun(Run):
 
         outputs, samples = self._outputs(data)
         target = self.fitted.shape.target
-        answers = _answers(outputs, self.fitted)
+        said = answers(outputs, self.fitted)
         columns: dict[str, Any] = {"sample": list(samples.rows)} if samples.rows else {}
-        if answers.ndim == 1:
-            columns["prediction"] = answers
+        if said.ndim == 1:
+            columns["prediction"] = said
         else:
-            flat = answers.reshape(len(answers), -1)
+            flat = said.reshape(len(said), -1)
             columns |= {f"prediction {i}": flat[:, i] for i in range(flat.shape[1])}
         if target.kind in ("classes", "binary"):
             chances = probabilities(outputs, target).numpy()
@@ -129,7 +129,8 @@ def _scores(outputs: torch.Tensor, samples: Samples, target: Target) -> tuple[di
     return {name: float(value) for name, value in metrics_of(outputs, y, target).items()}, ""
 
 
-def _answers(outputs: torch.Tensor, fitted: Fitted) -> np.ndarray:
+def answers(outputs: torch.Tensor, fitted: Fitted) -> np.ndarray:
+    """Outputs as people read them: class names (n,), numbers (n,) or (n, K) in the target's units, reconstructions."""
     target = fitted.shape.target
     if target.kind in ("classes", "binary"):
         names: np.ndarray = np.array(target.names)[probabilities(outputs, target).argmax(1).numpy()]
@@ -149,7 +150,7 @@ def fit(
     parent: str | None = None,
     draw: bool = True,
 ) -> FittedRun:
-    """Train a plan, record the run, and return it.
+    """Train a plan, record the run, and return it. Under ``torchrun`` all its processes train the one model.
 
     Args:
         plan: what to train: ``Plan(data="digits")`` is enough.
@@ -164,14 +165,18 @@ def fit(
     """
     observer = observer or Quiet()
     began = time.monotonic()
-    with process_kept():
-        data = load(plan)
-        job, reasons = prepare(plan, data, observer.say)
-        run = create_run(job.plan, _slug(plan), runs, parent)
-        run.update(reasons=reasons, notes=list(data.notes), fingerprint=data.fingerprint)
-        with _recorded(run, job, observer, began) as recorder, noted() as recorder.interrupts:
+    with process_kept(), joined(plan) as group:
+        observer = observer if group.first else Quiet()
+        job, reasons = prepare(plan, load(plan), observer.say, group)
+        path = ""
+        if group.first:
+            run = create_run(job.plan, _slug(plan), runs, parent)
+            run.update(reasons=reasons, notes=list(job.data.notes), fingerprint=job.data.fingerprint)
+            path = str(run.path)
+        run = Run(group.same(path))
+        with _recorder(run, job, observer, began) as recorder, group.noted() as recorder.interrupts:
             train(job, recorder)
-        if draw:
+        if draw and group.first:
             _draw(run)  # the run is done, even if a picture can't be written
     return FittedRun(run.path)
 
@@ -204,13 +209,15 @@ def resume(
         return FittedRun(run.path)
     plan = run.plan if data is None else run.plan.change(source=data)
     began = time.monotonic()
-    with process_kept():
+    with process_kept(), joined(plan) as group:
+        observer = observer if group.first else Quiet()
         loaded = load(plan)
         _check_same(run, loaded)
-        job, _ = prepare(plan, loaded, observer.say)
-        with _recorded(run, job, observer, began) as recorder, noted() as recorder.interrupts:
+        job, _ = prepare(plan, loaded, observer.say, group)
+        with _recorder(run, job, observer, began) as recorder, group.noted() as recorder.interrupts:
             train(job, recorder)
-        _draw(run)
+        if group.first:
+            _draw(run)
     return FittedRun(run.path)
 
 
@@ -228,10 +235,26 @@ def explore_rates(plan: Plan) -> RangeTest:
         return find_learning_rate(job)
 
 
+def _recorder(
+    run: Run, job: Job, observer: Observer, began: float
+) -> AbstractContextManager[RunRecorder | Follower]:
+    """The recorder of this process for what the block trains: of several, the first one writes the run."""
+    torch.use_deterministic_algorithms(job.plan.deterministic)
+    return _recorded(run, job, observer, began) if job.group.first else _followed(run, job)
+
+
+@contextmanager
+def _followed(run: Run, job: Job) -> Iterator[Follower]:
+    """Train with the process that records the run, from where it begins."""
+    checkpoint.load(job, run.path / "checkpoints")
+    recorder = Follower(run)
+    yield recorder
+    recorder.stop_if_told()
+
+
 @contextmanager
 def _recorded(run: Run, job: Job, observer: Observer, began: float) -> Iterator[RunRecorder]:
     """Record what the block trains: from the last checkpoint if there is one, to the finished run."""
-    torch.use_deterministic_algorithms(job.plan.deterministic)
     with locked(run.path), _state_kept(run, observer):
         run.update(state="running")
         state = checkpoint.load(job, run.path / "checkpoints")

@@ -11,6 +11,7 @@ import typer
 
 from fitwell.cli.common import JsonOption, RunsOption
 from fitwell.cli.options import with_plan_options
+from fitwell.errors import PlanError
 from fitwell.plan import Plan
 
 if TYPE_CHECKING:
@@ -34,13 +35,16 @@ def command(
 
     It leaves a saved model, its learning curves and an honest report.
     """
-    if explain_plan:
-        _explain(plan, json_output)
-        return
-    stream = sys.stderr if json_output else sys.stdout
-    result = _treat(plan, runs, stream) if treat else _train(plan, runs, stream)
-    if json_output:
-        typer.echo(json.dumps(result))
+    from fitwell.training.distributed import one_voice
+
+    with one_voice():
+        if explain_plan:
+            _explain(plan, json_output)
+            return
+        stream = sys.stderr if json_output else sys.stdout
+        result = _treat(plan, runs, stream) if treat else _train(plan, runs, stream)
+        if json_output:
+            typer.echo(json.dumps(result))
 
 
 def _train(plan: Plan, runs: Path | None, stream: TextIO) -> dict[str, Any]:
@@ -58,11 +62,18 @@ def _treat(plan: Plan, runs: Path | None, stream: TextIO) -> dict[str, Any]:
     from fitwell.errors import DivergedError
     from fitwell.fitting import fit
     from fitwell.run import Run
+    from fitwell.training.distributed import processes
     from fitwell.treating.plans import treat_again
     from fitwell.views.console import Progress, summary
     from fitwell.views.report import write_report
     from fitwell.views.treatment import closing, treatment
 
+    if processes() > 1:
+        raise PlanError(
+            f"--treat in {processes()} processes",
+            "one process, for a treatment trains many models",
+            "leave out --treat; then `fitwell treat last`",
+        )
     progress, diverged = Progress(stream), None
     try:
         first: Run = fit(plan, runs=runs, observer=progress)

@@ -55,14 +55,14 @@ def conclude(job: Job, run: Run, observer: Observer, seconds: float) -> None:
         "parameters": parameter_count(job.model),
         "metrics": metrics,
         "best_epoch": job.best_epoch or job.epoch,
-        "judged": _judged(job, metrics),
+        "judged": judged(job, metrics),
     }
     run.update(result=result)  # the diagnosis reads it
     result |= diagnose(run).result
     run.update(state="done", finished=time.time(), metric=main_metric(job.data.shape.target), result=result)
 
 
-def _judged(job: Job, metrics: dict[str, float]) -> dict[str, Any]:
+def judged(job: Job, metrics: dict[str, float]) -> dict[str, Any]:
     """What the verdict needs beside the curves, as JSON; see ``Curves``."""
     name = main_metric(job.data.shape.target)
     return {

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fitwell.data.contract import Data, Split
 from fitwell.models import Family
 from fitwell.plan import Plan
+from fitwell.training.distributed import ALONE, Alone
 from fitwell.training.ema import Ema
 from fitwell.training.evaluation import main_metric
 from fitwell.training.schedules import Schedule
@@ -35,6 +36,7 @@ class Job:
     epochs: int
     patience: int | None
     ema: Ema | None = None
+    group: Alone = ALONE  # the processes that train it: see distributed
     # progress
     epoch: int = 0
     position: int = 0  # optimizer steps done within the epoch

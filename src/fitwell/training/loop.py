@@ -40,14 +40,14 @@ def train(job: Job, recorder: Recorder) -> None:
     """Train a job to its end, from wherever it is.
 
     A step averages the gradients of ``plan.accumulate`` batches, weighted by their samples, so that it is the
-    step of one large batch.
+    step of one large batch. Several processes each take a share of it: see ``distributed``.
     """
     family, model, optimizer, schedule = job.family, job.model, job.optimizer, job.schedule
     parameters, clip = list(model.parameters()), job.plan.regularization.clip
     take, context = job.data.train.take, precision(job)
     while not job.finished:
         model.train()
-        for batches in steps_of_epoch(job):
+        for batches in job.group.shares(job, steps_of_epoch(job)):
             # zero_grad, without its record for the profiler, which costs 4 % of a small step
             for parameter in parameters:
                 parameter.grad = None
@@ -58,6 +58,7 @@ def train(job: Job, recorder: Recorder) -> None:
                 (loss if share == 1 else loss * share).backward()
                 value = loss.detach()
                 job.count(value, len(index))
+            job.group.combine(job)
             if clip is not None:
                 job.gradient_norm = nn.utils.clip_grad_norm_(parameters, clip)
             optimizer.step()
@@ -133,6 +134,7 @@ def end_epoch(job: Job) -> dict[str, float]:
             if split is not None:
                 figures = measure(job.family, job.model, split, job.data.shape.target)
                 row |= {f"{name}/{part}": value for name, value in figures.items()}
+        row = job.group.same(row)  # all processes decide by the same figures
         job.epoch, job.position = job.epoch + 1, 0
         job.tally.zero_()
         job.remember(row)

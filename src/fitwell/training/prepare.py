@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fitwell.plan import Plan
 from fitwell.training import threads
 from fitwell.training.artifact import build
 from fitwell.training.defaults import decide
+from fitwell.training.distributed import ALONE, Alone
 from fitwell.training.ema import Ema
 from fitwell.training.forecast import Iterations
 from fitwell.training.job import Job
@@ -32,13 +34,16 @@ def load(plan: Plan) -> Data:
     return datasets.load(plan.data, plan.seed, supervised)
 
 
-def prepare(plan: Plan, data: Data, say: Say = lambda _text: None) -> tuple[Job, dict[str, str]]:
+def prepare(
+    plan: Plan, data: Data, say: Say = lambda _text: None, group: Alone = ALONE
+) -> tuple[Job, dict[str, str]]:
     """Decide what the plan leaves open, measure threads and learning rate, and make the job.
 
     Args:
         plan: what the training is to be.
         data: its data.
         say: is told what is being measured.
+        group: the processes that train it. Each measures, under the load of the others; the first one's figures hold.
 
     Returns:
         The job, whose plan is decided throughout, and the reasons by path.
@@ -46,19 +51,23 @@ def prepare(plan: Plan, data: Data, say: Say = lambda _text: None) -> tuple[Job,
     Raises:
         PlanError: the plan does not suit the data.
     """
-    plan, reasons = decide(_at_home(plan), data)
+    plan, reasons = decide(group.placed(_at_home(plan)), data)
+    data = dataclasses.replace(data, notes=data.notes + group.noticed(plan, data))
     data = datasets.to_device(data, torch.device(plan.device))
     if plan.data.target is None and data.target_name and data.shape.target.kind != "none":
         plan = plan.change(target=data.target_name)
     if plan.threads == "auto":
         say("measuring how many threads are fastest")
         plan, reasons["threads"] = _choose_threads(plan, data)
+        plan = plan.change(threads=group.same(plan.threads))
     torch.set_num_threads(int(plan.threads))
     if plan.optimizer.lr == "auto":
         say("looking for a learning rate")
         found = find_learning_rate(make_job(plan, data))
-        plan, reasons["optimizer.lr"] = plan.change(lr=found.suggestion), "; ".join(found.reasons)
-    return make_job(plan, data), reasons
+        plan, reasons["optimizer.lr"] = plan.change(lr=group.same(found.suggestion)), "; ".join(found.reasons)
+    job = make_job(plan, data)
+    job.group = group
+    return job, reasons
 
 
 def _at_home(plan: Plan) -> Plan:

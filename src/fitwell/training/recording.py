@@ -113,6 +113,29 @@ class RunRecorder:
             self.save(job)
 
 
+class Follower:
+    """The recorder of a process that is not the first: it writes nothing, and stops when all of them do.
+
+    Args:
+        run: what the first process writes.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.interrupts = run, Interrupts()
+
+    def step(self, job: Job) -> None:  # noqa: ARG002 - a Recorder's
+        """Stop when a signal came."""
+        self.stop_if_told()
+
+    def epoch(self, job: Job, row: dict[str, float]) -> None:
+        """Nothing."""
+
+    def stop_if_told(self) -> None:
+        """Raise Preempted if a signal came."""
+        if self.interrupts.received:
+            raise _preempted(self.run, self.interrupts.received)
+
+
 def _preempted(run: Run, number: int) -> Preempted:
     error = Preempted(
         f"stopped by signal {number} at a safe point; everything is saved in {run.path}",

@@ -85,6 +85,15 @@ class Schedule:
         self.done += 1
         self._apply()
 
+    def ahead(self, steps: int) -> list[float]:
+        """The shares of the peaks in so many steps from now on, before what ``plateau`` makes of them."""
+        return [self._share(self.done + step) for step in range(steps)]
+
+    def skip(self, steps: int) -> None:
+        """Count so many optimizer steps that were taken at the rates ``ahead``."""
+        self.done += steps
+        self._apply()
+
     def end_epoch(self, loss: float) -> None:
         """Tell ``plateau`` the monitored loss: it lowers the rate when that no longer falls."""
         if self.plan.shape != "plateau":

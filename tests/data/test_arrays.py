@@ -200,3 +200,16 @@ def test_recognises():
     others = ["a.csv", "digits", Memory(table), Memory((table, Y)), Memory("text"), Memory(3), Memory(b"x")]
     assert all(KIND.recognises(source) for source in known)
     assert not any(KIND.recognises(source) for source in others)
+
+
+@pytest.mark.parametrize("name", ["y", "labels", "target"])
+def test_a_plan_that_a_run_keeps_reads_its_arrays_again(name):
+    source = Memory({"X": X, name: Y})
+    first = read(source)
+    again = read(source, target=first.target_names[0])
+    np.testing.assert_array_equal(again.target, first.target)
+
+
+def test_a_target_that_is_named_is_taken_although_there_is_another():
+    both = read(Memory({"X": X, "y": Y, "target": 1 - Y}), target="target")
+    np.testing.assert_array_equal(both.target, 1 - Y)

@@ -8,18 +8,39 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fitwell.data.contract import Data, Encoding, Kind, Samples, Split
-from fitwell.data.splitting import split
+from fitwell.data.splitting import Parts, split
 from fitwell.data.targets import encode_target, fit_target
 from fitwell.discovery import members
 from fitwell.errors import DataError
 from fitwell.plan import DataPlan, Memory
 from fitwell.shape import Fields, Shape, Target
+
+
+@dataclass(frozen=True)
+class Described:
+    """Samples and what is to be predicted of them, before they are divided.
+
+    Args:
+        plan: where they are from; its task is ``none`` where the target is left out.
+        samples: as they were read.
+        target: found from all samples; mean and deviation of a number are taken anew from each training part.
+        codes: the class of each sample (N,), for targets that are classes.
+        said: notes about the target.
+    """
+
+    plan: DataPlan
+    samples: Samples
+    target: Target
+    codes: np.ndarray | None
+    said: tuple[str, ...]
 
 
 def load(plan: DataPlan, seed: int = 0, supervised: bool = True) -> Data:
@@ -33,32 +54,59 @@ def load(plan: DataPlan, seed: int = 0, supervised: bool = True) -> Data:
     Raises:
         DataError: the data can't be read or learned from; it names file, column and row.
     """
+    described = describe(plan, supervised)
+    return assemble(described, split(described.samples, described.plan, seed, described.codes))
+
+
+def describe(plan: DataPlan, supervised: bool = True) -> Described:
+    """Read a plan's samples and find out what their target is.
+
+    Raises:
+        DataError: the data can't be read, is empty or has no target that can be learned.
+    """
     if not supervised:
         plan = dataclasses.replace(plan, task="none")
     samples = read(plan)
     if not samples.count:
         raise DataError(f"{plan.source} holds no samples", "at least a few samples", "check the source")
-    raw, names = samples.target if plan.task != "none" else None, samples.target_names
-    if raw is None and plan.task != "none":
+    if samples.target is None and plan.task != "none":
         raise DataError(
             f"{plan.source} has no target", "a target for each sample", "add y, or train --model autoencoder"
         )
-    everyone = np.arange(samples.count)
-    target, said = fit_target(raw, names, plan.task, everyone)
+    target, said = fit_target(samples.target, samples.target_names, plan.task, np.arange(samples.count))
     codes = None
-    if raw is not None and target.kind in ("classes", "binary"):
-        codes = encode_target(target, raw).numpy().astype(np.int64).ravel()
-    rows = split(samples, plan, seed, codes)
-    if target.kind == "number":  # its mean and deviation are of the training part alone
-        target, said = fit_target(raw, names, plan.task, rows[0])
-    encoder, fields, shape = _encode_new(samples, rows[0], target)
-    if raw is not None:
-        fields["y"] = encode_target(target, raw)
-    train, validation, test = (Split(fields, torch.from_numpy(part)) if len(part) else None for part in rows)
-    if train is None:
+    if samples.target is not None and target.kind in ("classes", "binary"):
+        codes = encode_target(target, samples.target).numpy().astype(np.int64).ravel()
+    return Described(plan, samples, target, codes, tuple(said))
+
+
+def assemble(described: Described, rows: Parts, like: Data | None = None) -> Data:
+    """The data of a division, with everything learned from its training part alone.
+
+    Args:
+        described: the samples.
+        rows: the indices of the training, validation and test samples.
+        like: data of another division of the same samples, whose tensors are shared where they are equal.
+
+    Raises:
+        DataError: no samples are left to train on, or nothing can be learned from them.
+    """
+    samples, target, said = described.samples, described.target, described.said
+    if not len(rows[0]):
         raise DataError(
             "no samples are left to train on", "a training part", "make --validation and --test smaller"
         )
+    raw = samples.target if target.kind != "none" else None
+    if target.kind == "number":  # its mean and deviation are of the training part alone
+        target, notes = fit_target(raw, samples.target_names, described.plan.task, rows[0])
+        said = tuple(notes)
+    encoder, fields, shape = _encode_new(samples, rows[0], target)
+    if raw is not None:
+        fields["y"] = encode_target(target, raw)
+    if like is not None:
+        fields = _shared(fields, like.train.fields)
+    train, *others = (Split(fields, torch.from_numpy(part)) for part in rows)
+    validation, test = (part if len(part) else None for part in others)
     return Data(
         train=train,
         validation=validation,
@@ -66,11 +114,26 @@ def load(plan: DataPlan, seed: int = 0, supervised: bool = True) -> Data:
         shape=shape,
         encoder=encoder,
         structured=samples.structured,
-        target_name=names[0] if raw is not None else None,
+        target_name=samples.target_names[0] if raw is not None else None,
         notes=(*samples.notes, *said, *encoder["state"].get("notes", ())),
         rows=samples.rows,
-        fingerprint=fingerprint(fields),
+        fingerprint=like.fingerprint if like and fields is like.train.fields else fingerprint(fields),
     )
+
+
+def _shared(fields: Fields, others: Fields) -> Fields:
+    """The fields, those that equal others' as the others' tensors; the others themselves if all do.
+
+    Images stay as they are whatever was learned from them, so all divisions of a data set need one copy only.
+    """
+    equal = {name for name, values in fields.items() if name in others and _equal(values, others[name])}
+    if equal == set(fields) == set(others):
+        return others
+    return {name: others[name] if name in equal else values for name, values in fields.items()}
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)
 
 
 def read(plan: DataPlan, like: Shape | None = None) -> Samples:

@@ -25,6 +25,7 @@ SUFFIXES = (".npz", ".npy")
 FORMS = (np.ndarray, torch.Tensor, Sequence, Mapping)
 X_NAMES = ("x", "images", "data", "features", "arr_0")  # arr_0, arr_1: np.savez(file, X, y)
 Y_NAMES = ("y", "labels", "label", "target", "targets", "arr_1")
+UNNAMED = "target"  # what the target is called where nobody named it, also in the plan that a run keeps
 
 
 def recognises(source: Any) -> bool:
@@ -66,7 +67,7 @@ def read(plan: DataPlan, like: Shape | None = None) -> Samples:
         test = np.arange(len(X), len(X) + len(X_test), dtype=np.int64)
         X = np.concatenate([X, X_test])
         y = np.concatenate([y, y_test]) if y is not None and y_test is not None else None
-    names = (plan.target,) if plan.target and y is not None else ("target",)
+    names = (plan.target,) if plan.target and y is not None else (UNNAMED,)
     return Samples(X, len(X), y, names, structured=X.ndim == 2, test=test, notes=notes)
 
 
@@ -98,7 +99,9 @@ def _open(path: Path) -> dict[str, Any]:
 
 def _named(found: dict[str, Any], target: str | None, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """X, y, X_test and y_test among arrays by name, and a note on those that stay unused."""
-    y_names = (target.lower(),) if target else Y_NAMES
+    y_names: tuple[str, ...] = (target.lower(),) if target else ()
+    if target in (None, UNNAMED):
+        y_names += Y_NAMES
     wanted = {
         "X": (*X_NAMES, *(f"{name}_train" for name in X_NAMES)),
         "y": (*y_names, *(f"{name}_train" for name in y_names)),

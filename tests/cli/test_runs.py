@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fitwell.plan import Plan
 from fitwell.run import create_run, list_runs
+from fitwell.study import create_study
 
 
 def test_all_runs_are_listed_oldest_first(fitwell, seen, shelf: Path) -> None:
@@ -40,3 +41,15 @@ def test_a_watched_run_is_listed(fitwell, watched_run) -> None:
     done = fitwell("runs")
     assert watched_run.name in done.out
     assert "watched" in done.out
+
+
+def test_a_study_is_listed_and_its_trials_are_not(fitwell, runs: Path) -> None:
+    study = create_study(Plan(data="digits"), "tune", "digits", runs, metric="val/accuracy", higher=True)
+    trial = create_run(Plan(data="digits"), "trial-1", study.path / "trials")
+    trial.update(state="done", trial={"number": 1, "values": {}, "score": 0.97})
+    out = fitwell("runs").out
+    for words in ("preempted, tune", "accuracy 97.00 % (val)"):
+        assert words in out
+    assert "trial-1" not in out
+    (told,) = json.loads(fitwell("runs", "--json").out)
+    assert told["study"] == {"kind": "tune", "metric": "val/accuracy", "trials": 1, "best": 1, "score": 0.97}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fitwell.plan import Plan
 from fitwell.run import create_run, find_run
+from fitwell.study import create_study
 
 
 def test_people_see_result_settings_and_curves(fitwell, seen, shelf: Path) -> None:
@@ -42,3 +43,17 @@ def test_a_watched_run_shows_what_was_seen(fitwell, watched_run) -> None:
     told = json.loads(fitwell("show", "last", "--json").out)
     assert (told["run"], told["facts"]) == (str(watched_run.path), {})
     assert "plan" not in told
+
+
+def test_a_study_shows_what_was_found_and_its_trials(fitwell, runs: Path) -> None:
+    study = create_study(Plan(data="digits"), "tune", "digits", runs, metric="val/accuracy", higher=True)
+    trial = create_run(Plan(data="digits").change(lr=0.01), "trial-1", study.path / "trials")
+    trial.update(state="done", trial={"number": 1, "values": {"lr": 0.01}, "score": 0.97})
+    done = fitwell("show", "last")
+    assert (done.code, done.err) == (0, "")
+    for words in ("tune-digits", "search for settings, 1 trial", "0.01", "97.00 %"):
+        assert words in done.out
+    told = json.loads(fitwell("show", "last", "--json").out)
+    assert (told["study"]["kind"], told["study"]["best"], told["study"]["score"]) == ("tune", 1, 0.97)
+    assert [each["values"] for each in told["trials"]] == [{"lr": 0.01}]
+    assert fitwell("show", trial.path).code == 0

@@ -15,8 +15,9 @@ def command(
     runs: RunsOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Show what a run was, and what came of it or was seen of it."""
+    """Show what a run or a study was and what came of it."""
     from fitwell.run import find_run
+    from fitwell.study import studied
     from fitwell.views import cures, treatment
     from fitwell.views.console import make_console, put, show
 
@@ -25,6 +26,7 @@ def command(
         more = {"facts": found.facts} if found.watched else {"plan": json.loads(found.plan.to_json())}
         treated = cures.recorded(found)
         more |= {"treatment": treated.plain()} if treated else {}
+        more |= studied(found, everything=True)
         typer.echo(json.dumps(found.info | {"run": str(found.path)} | more))
     else:
         put(make_console(), *show(found), *treatment.brief(found))

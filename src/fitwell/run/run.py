@@ -69,6 +69,12 @@ class Run:
         return "program" in self.info
 
     @property
+    def study(self) -> str:
+        """The kind of study that this is, many trainings as one; empty if it is one training."""
+        told = self.info.get("study")
+        return str(told.get("kind") or "") if isinstance(told, dict) else ""
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What was seen beyond the numbers of steps: models, threads, what each signal knows; empty without it."""
         path = self.path / "facts.json"

@@ -331,7 +331,7 @@ def runs_table(runs: Iterable[Run]) -> RenderableType:
         )
         table.add_row(
             Text(clean(run.name), overflow="fold"),
-            run.state + (", watched" if run.watched else ""),
+            run.state + _what(run),
             verdict,
             _final_figure(run, result.get("metrics", {})),
             str(result.get("epochs") or "-"),
@@ -340,8 +340,17 @@ def runs_table(runs: Iterable[Run]) -> RenderableType:
     return table if table.row_count else line("no runs yet: fitwell train digits")
 
 
+def _what(run: Run) -> str:
+    """What it is, if it is no training of fitwell's own alone."""
+    return f", {run.study}" if run.study else ", watched" if run.watched else ""
+
+
 def _final_figure(run: Run, metrics: Mapping[str, float]) -> str:
-    """What the run is judged by, on test data; a watched run may have validation data alone."""
+    """What the run is judged by, on test data; a watched run may have validation data alone; the best of a study."""
+    if run.study:
+        from fitwell.views import study_texts
+
+        return study_texts.best_text(run.path)
     metric = main_metric(run) or "loss"
     if f"test/{metric}" in metrics:
         return f"{metric} {shown(metric, metrics[f'test/{metric}'])}"
@@ -351,11 +360,16 @@ def _final_figure(run: Run, metrics: Mapping[str, float]) -> str:
 
 
 def show(run: Run) -> list[RenderableType]:
-    """One run: state, result, what its plan decided, and its curves; of a watched one what was seen."""
+    """One run: state, result, what its plan decided, and its curves; of others what was seen, or found."""
     if run.watched:
         from fitwell.views import watched
 
         return watched.show(run)
+    if run.study:
+        from fitwell.study import StudyRecord
+        from fitwell.views import study
+
+        return study.show(StudyRecord(run.path))
     info = run.info
     table = Table("setting", "default", "now", box=box.SIMPLE_HEAD, pad_edge=False)
     for path, usual, value, _ in report.decisions(run.plan):

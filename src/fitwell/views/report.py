@@ -128,13 +128,20 @@ def reproduction(run: Run) -> str:
 
 
 def report_html(run: Run) -> str:
-    """The page of a finished run, or of a watched one however far it came.
+    """The page of a finished run, or of a watched one or a study however far it came.
 
     Raises:
         RunError: the run has not finished.
     """
     if run.watched:
         return watched_report.report_html(run)
+    if run.study:
+        from fitwell.study import StudyRecord
+        from fitwell.views.study_report import (
+            report_html as page_of_study,
+        )  # whose texts are those of this file
+
+        return page_of_study(StudyRecord(run.path))
     title = f"{run.info.get('data', run.name)}: {run.verdict.replace('-', ' ')}"
     sections = (
         _headline(run), findings.section(run), cures.section(run), _parts(run), _curves(run), _confusion(run),

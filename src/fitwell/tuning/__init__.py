@@ -1,0 +1,1 @@
+"""Tuning: many models trained as one, and the search that proposes them."""

@@ -1,0 +1,1 @@
+"""Layers that can be stacked, one kind a file."""

@@ -28,7 +28,7 @@ EXEMPT = {
     "training/observer.py": "a protocol, and an observer that does nothing",
 }
 # Folders whose members are tested together, by test_<folder>.py, and in files of any name where behavior needs it.
-MEMBERS = ("rules", "remedies", "interventions")
+MEMBERS = ("rules", "remedies", "interventions", "layers")
 # Tests of laws that many modules keep together.
 LAWS = {
     Path("test_project.py"),

@@ -17,37 +17,35 @@ if TYPE_CHECKING:
     from fitwell.fitting import FittedRun, fit, foresee, resume
     from fitwell.plan import Plan
     from fitwell.run import Run, find_run, list_runs
+    from fitwell.space import Space, choice, integer, loguniform, uniform
     from fitwell.treated import treat
+    from fitwell.tuned import Study, capacity, cross_validate, learning_curve, resume_study, tune
     from fitwell.watched import watch
 
 __version__ = "0.1.0"
-__all__ = [
-    "FittedRun",
-    "FitwellError",
-    "Plan",
-    "Run",
-    "diagnose",
-    "find_run",
-    "fit",
-    "foresee",
-    "list_runs",
-    "resume",
-    "treat",
-    "watch",
-]
-
 _HOMES = {
-    "FittedRun": "fitting", "FitwellError": "errors", "Plan": "plan", "Run": "run", "diagnose": "diagnosing",
-    "find_run": "run",
-    "fit": "fitting", "foresee": "fitting", "list_runs": "run", "resume": "fitting", "treat": "treated",
-    "watch": "watched",
-}  # fmt: skip
+    "diagnosing": ["diagnose"],
+    "errors": ["FitwellError"],
+    "fitting": ["FittedRun", "fit", "foresee", "resume"],
+    "plan": ["Plan"],
+    "run": ["Run", "find_run", "list_runs"],
+    "space": ["Space", "choice", "integer", "loguniform", "uniform"],
+    "treated": ["treat"],
+    "tuned": ["Study", "capacity", "cross_validate", "learning_curve", "resume_study", "tune"],
+    "watched": ["watch"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = [
+    "FittedRun", "FitwellError", "Plan", "Run", "Space", "Study", "capacity", "choice", "cross_validate", "diagnose",
+    "find_run", "fit", "foresee", "integer", "learning_curve", "list_runs", "loguniform", "resume", "resume_study",
+    "treat", "tune", "uniform", "watch",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOME:
         raise AttributeError(f"module 'fitwell' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"fitwell.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"fitwell.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -18,7 +18,8 @@ from fitwell.views.console import Progress
 
 QUICK = ("--epochs", "2", "--threads", "1", "--lr", "0.01")
 COMMANDS = (
-    "diagnose", "lr", "predict", "report", "resume", "rules", "runs", "show", "train", "treat", "watch",
+    "capacity", "cv", "diagnose", "lr", "predict", "report", "resume", "rules", "runs", "samples", "show", "train",
+    "treat", "tune", "watch",
 )  # fmt: skip
 
 

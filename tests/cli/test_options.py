@@ -140,3 +140,13 @@ def test_options_of_the_optimizer_must_be_json() -> None:
         planned("digits", "--options", "x")
     with pytest.raises(PlanError, match=r"optimizer\.options"):
         planned("digits", "--options", "[1]")
+
+
+def test_a_commands_own_option_outranks_that_of_a_setting() -> None:
+    for command in ("tune", "capacity"):
+        options = [flag for each in application(command).commands[command].params for flag in each.opts]
+        assert options.count("--time") == 1
+        assert "--time-column" in options
+    train = [flag for each in application("train").commands["train"].params for flag in each.opts]
+    assert "--time" in train
+    assert "--time-column" not in train

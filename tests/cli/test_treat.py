@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fitwell.cli.treat import parse_time
+from fitwell.cli.common import parse_time
 from fitwell.errors import PlanError
 from fitwell.run import Run
 from fitwell.run.files import write_json

@@ -69,17 +69,33 @@ def _signature(command: Callable[..., None], settings: dict[str, tuple[str, str,
             "--plan", help="Begin with the plan of this file, such as a run's plan.json.", metavar="FILE"
         ),
     ]
-    keyword = inspect.Parameter.KEYWORD_ONLY
+    keyword, taken = inspect.Parameter.KEYWORD_ONLY, _flags(own)
     parameters = [
         inspect.Parameter("source", keyword, annotation=source),
         inspect.Parameter("plan_file", keyword, annotation=file, default=None),
         *(
-            inspect.Parameter(n, keyword, annotation=_option(n, *s), default=None)
+            inspect.Parameter(n, keyword, annotation=_option(_free(n, taken), *s), default=None)
             for n, s in settings.items()
         ),
         *(p.replace(kind=keyword) for p in own),
     ]
     return inspect.Signature(parameters)
+
+
+def _flags(own: list[inspect.Parameter]) -> set[str]:
+    """The names of a command's own options, without dashes."""
+    found = {parameter.name for parameter in own}
+    for parameter in own:
+        for option in getattr(parameter.annotation, "__metadata__", ()):
+            # Within Annotated, typer takes the first name for a default until it looks closer.
+            given = (getattr(option, "default", None), *(getattr(option, "param_decls", None) or ()))
+            found |= {text.lstrip("-") for text in given if isinstance(text, str) and text.startswith("--")}
+    return found
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name of a setting's option; ``--time`` of a search is a duration, and the column of times another option."""
+    return f"{name}_column" if name in taken else name
 
 
 def _option(name: str, path: str, why: str, value: Any) -> Any:

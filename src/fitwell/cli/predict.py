@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fitwell.cli.common import JsonOption, RunsOption
+from fitwell.errors import RunError
+
+if TYPE_CHECKING:
+    from fitwell.run import Run
 
 
 def command(
@@ -21,18 +25,12 @@ def command(
     json_output: JsonOption = False,
 ) -> None:
     """Predict: a line a sample, with the probability of each class."""
-    from fitwell.errors import RunError
     from fitwell.fitting import FittedRun
     from fitwell.run import find_run
     from fitwell.run.files import write_atomic
 
     found = find_run(run, runs)
-    if found.watched:
-        raise RunError(
-            f"run {found.name} was only watched: its model is the script's own, fitwell has none",
-            "a run of `fitwell train`",
-            "predict with the model that the script saved",
-        )
+    _check(found)
     table, scores, note = FittedRun(found.path).predictions(data)
     text = table.to_csv(index=False)
     if out:
@@ -51,3 +49,19 @@ def command(
             typer.echo(note)
     else:
         typer.echo(text, nl=False)
+
+
+def _check(run: Run) -> None:
+    """Refuse what has ended without a model."""
+    if run.watched:
+        raise RunError(
+            f"run {run.name} was only watched: its model is the script's own, fitwell has none",
+            "a run of `fitwell train`",
+            "predict with the model that the script saved",
+        )
+    if run.study and run.state == "done" and not (run.path / "model").exists():
+        raise RunError(
+            f"study {run.name} keeps no model",
+            "a study with one best model: trials on folds, and those that fail, leave none",
+            f"train its best settings: `fitwell train DATA --plan PLAN`, see `fitwell show {run.name}`",
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitwell.cli import FAILED
-from fitwell.cli.common import JsonOption, RunsOption
+from fitwell.cli.common import JsonOption, RunsOption, parse_time
 from fitwell.errors import PlanError
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from fitwell.treatment import Treatment
 
 TERMINATED = 143
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def command(  # noqa: PLR0913 - each is an option
@@ -72,19 +70,6 @@ def command(  # noqa: PLR0913 - each is an option
 
 
 command.options_first = True  # type: ignore[attr-defined]  # what follows SCRIPT is the script's
-
-
-def parse_time(text: str) -> float:
-    """Seconds from ``90s``, ``30m``, ``2h``, ``1d`` or ``90``.
-
-    Raises:
-        PlanError: it is none of them, or zero.
-    """
-    found = re.fullmatch(r"(\d+\.?\d*)([smhd]?)", text.strip())
-    seconds = float(found[1]) * UNITS[found[2] or "s"] if found else 0.0
-    if seconds <= 0:
-        raise PlanError(f"the time is {text!r}", "a time such as 90s, 30m or 2h", "give another --time")
-    return seconds
 
 
 @contextmanager

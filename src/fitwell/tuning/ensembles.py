@@ -1,0 +1,97 @@
+"""Ensembles: the models of several trials, whose probabilities are averaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fitwell.data.contract import Data, Samples, Split
+from fitwell.study import StudyRecord, TrialRecord
+from fitwell.training.artifact import Fitted, load_model
+from fitwell.training.evaluation import metrics, outputs_of
+from fitwell.tuning.ensembling import average, choose
+from fitwell.tuning.measuring import objective_of
+
+SIZE = 5
+CANDIDATES = 20  # of the best trials, from which members are chosen
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Models that answer together.
+
+    Args:
+        members: of the trials that were chosen, once for each time that one was.
+        numbers: of these trials.
+    """
+
+    members: tuple[Fitted, ...]
+    numbers: tuple[int, ...]
+
+    def outputs(self, samples: Samples) -> Tensor:
+        """What all say of new samples on average: log-probabilities (n, K), a logit (n, 1), or numbers (n, K)."""
+        return average([one.outputs(samples) for one in self.members], self.members[0].shape.target)
+
+    def outputs_on(self, part: Split) -> Tensor:
+        """The same of a part of the data that they were trained on."""
+        return average([_outputs(one, part) for one in self.members], self.members[0].shape.target)
+
+
+def ensemble(study: StudyRecord, data: Data, size: int = SIZE) -> Ensemble | None:
+    """The best ensemble of a study's trials, chosen step by step on the validation part.
+
+    Args:
+        study: whose trials kept their models.
+        data: that they were trained on.
+        size: members, at most.
+
+    Returns:
+        None if there are fewer than two models, if none is better with another, or there is no target to average for.
+    """
+    part = data.validation
+    if part is None or data.shape.target.kind == "none":
+        return None
+    found = [(one, load_model(one.path / "model")) for one in _candidates(study)]
+    if len(found) < 2:
+        return None
+    y = part.fields["y"].index_select(0, part.index).cpu()
+    outputs = [_outputs(fitted, part).cpu() for _, fitted in found]
+    chosen = choose(outputs, y, data.shape.target, size)
+    if len(set(chosen)) < 2:
+        return None
+    return Ensemble(tuple(found[i][1] for i in chosen), tuple(found[i][0].number for i in chosen))
+
+
+def _candidates(study: StudyRecord) -> list[TrialRecord]:
+    with_model = [one for one in study.ranked() if (one.path / "model" / "model.json").exists()]
+    return with_model[:CANDIDATES]
+
+
+def summary(made: Ensemble, best: Fitted, data: Data) -> dict[str, Any]:
+    """``ensemble`` of a study's summary: its members, its metrics, and what it gains over the best model alone.
+
+    The gain is of what trials are compared by, on the test part if there is one; positive if it is better.
+    """
+    target, chosen = data.shape.target, objective_of(data)
+    found: dict[str, float] = {}
+    gain = 0.0
+    for part in ("val", "test"):
+        split = data.parts.get(part)
+        if split is None:
+            continue
+        y = split.fields["y"].index_select(0, split.index).cpu()
+        together, alone = made.outputs_on(split).cpu(), _outputs(best, split).cpu()
+        score = float(chosen.score(together, y, target))
+        gain = float(chosen.score(alone, y, target)) - score  # lower scores are better
+        figures = metrics(together, y, target) | {chosen.metric: torch.tensor(chosen.shown(score))}
+        found |= {f"{part}/{name}": float(value) for name, value in figures.items()}
+    return {"members": list(made.numbers), "metrics": found, "gain": gain}
+
+
+def _outputs(fitted: Fitted, part: Split) -> Tensor:
+    with torch.inference_mode():
+        device = part.index.device
+        return outputs_of(fitted.family, fitted.model.to(device), part)

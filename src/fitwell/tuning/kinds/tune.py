@@ -1,0 +1,83 @@
+"""Tune: search for settings that train better, and say how sure it is that they do."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from typing import Any
+
+import torch
+
+from fitwell.data import to_device
+from fitwell.data.contract import Data
+from fitwell.data.folds import folds
+from fitwell.run.files import write_json
+from fitwell.space import Space
+from fitwell.study import TrialRecord
+from fitwell.training.artifact import Fitted, load_model
+from fitwell.training.held_out import held_out
+from fitwell.tuning.ensembles import ensemble, summary
+from fitwell.tuning.kinds import Course, Kind
+from fitwell.tuning.measuring import objective_of
+from fitwell.tuning.searching import Search
+from fitwell.tuning.verifying import verify
+
+SEARCHED = 0.7  # share of the time; the rest verifies what was found
+
+
+def conduct(course: Course) -> None:
+    """Search, choose the best, keep its model as the study's, compare it with the default."""
+    request, now = course.request, time.monotonic()
+    parts = _parts(course)
+    chosen = objective_of(parts[0])  # folds may have more samples to validate on than the plan's own part
+    course.study.write(metric=f"val/{chosen.metric}", higher=chosen.higher)
+    course.observer.metric = course.study.metric
+    search = Search(course, parts, now + SEARCHED * (course.until - now), request["halving"])
+    if course.study.document["space"]:
+        search.whole(request["method"], Space.from_dict(course.study.document["space"]), request["trials"])
+    else:
+        search.staged(request["trials"] or math.inf)
+    best, default = search.best(), course.study.default
+    if best is None:
+        course.study.update(result={"metrics": {}, "verdict": "broken", "findings": []})
+        tried = f"no trial ended well: see why with `fitwell show {course.study.name}`"
+        late = "the time was over before the first trial: to prepare took all of it, so give more"
+        course.observer.say(tried if course.study.trials else late)
+        return
+    found: dict[str, Any] = {
+        "best": best.number, "default": default.number if default else None, "verified": None, "ensemble": None
+    }  # fmt: skip
+    course.study.write(summary=found)
+    fitted = _keep_model(course, best)
+    if fitted is not None:
+        made = ensemble(course.study, course.setting.data)
+        found["ensemble"] = summary(made, fitted, course.setting.data) if made else None
+    if default is not None and best.number != default.number:
+        found["verified"] = verify(course, best, default)
+    course.study.write(summary=found)
+    course.study.update(result=best.run.result | {"run": str(course.study.path)})
+
+
+def _parts(course: Course) -> list[Data]:
+    """The data that each trial is trained on: the plan's, or its folds."""
+    setting, count = course.setting, course.request["cv"]
+    if not count:
+        return [setting.data]
+    supervised = setting.data.shape.target.kind != "none"
+    made = folds(setting.plan.data, count, setting.plan.seed, supervised)
+    return [to_device(data, torch.device(setting.plan.device)) for data in made]
+
+
+def _keep_model(course: Course, best: TrialRecord) -> Fitted | None:
+    """The model of the best trial becomes the study's; with folds there is none."""
+    study = course.study
+    if not (best.path / "model" / "model.json").exists():
+        return None
+    shutil.copytree(best.path / "model", study.path / "model", dirs_exist_ok=True)
+    fitted = load_model(study.path / "model")
+    write_json(study.path / "evaluation.json", held_out(fitted.family, fitted.model, course.setting.data))
+    return fitted
+
+
+KIND = Kind("settings that train better than those of the plan", conduct)

@@ -1,0 +1,89 @@
+"""What every study begins with: the data, the plan decided throughout, and how many train together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from fitwell import data as datasets
+from fitwell.data.contract import Data
+from fitwell.plan import Plan
+from fitwell.training import threads
+from fitwell.training.job import Job
+from fitwell.training.prepare import load, prepare
+from fitwell.tuning.measuring import objective_of
+from fitwell.tuning.members import member
+from fitwell.tuning.objective import Objective
+from fitwell.tuning.packing import Say, best_size
+
+MEASURED = 1.3  # times what the steps take: the epoch is measured, too
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The ground of a study.
+
+    Args:
+        asked: the plan as it was given.
+        plan: decided throughout.
+        data: of the plan, on its device.
+        size: members of one population, measured.
+        threads: populations side by side.
+        pace: seconds that an epoch of a member takes, all threads at work.
+        reasons: of what was decided.
+    """
+
+    asked: Plan
+    plan: Plan
+    data: Data
+    size: int
+    threads: int
+    pace: float
+    reasons: dict[str, str]
+
+    @property
+    def objective(self) -> Objective:
+        """What trials are compared by."""
+        return objective_of(self.data)
+
+    @property
+    def trial_seconds(self) -> float:
+        """What a whole training takes among others."""
+        return self.pace * int(self.plan.stopping.epochs)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What study.json tells of it."""
+        return {"metric": f"val/{self.objective.metric}", "higher": self.objective.higher}
+
+
+def settle(plan: Plan, say: Say) -> Setting:
+    """Load the data of a plan, decide what it leaves open, and measure how many trainings go together.
+
+    Raises:
+        PlanError: the plan does not suit the data.
+        DataError: the data can't be read.
+    """
+    data = load(plan)
+    job, reasons = prepare(plan, data, say)
+    data = datasets.to_device(data, torch.device(job.plan.device))
+    cores = threads.available() if job.plan.device == "cpu" else 1
+    with threads.threads(1):
+        size, seconds = best_size(lambda: member(job.plan, data), cores)
+    if size > 1:
+        gain = seconds[1] / seconds[size]
+        say(
+            f"{size} trainings as one take {seconds[size] * 1e6:.0f} us a step each, {gain:.1f} times less than alone"
+        )
+    elif seconds:
+        say("on this machine these trainings are as fast one by one as together")
+    pace = _pace(job, seconds.get(size, 0.0), cores)
+    return Setting(plan, job.plan, data, size, cores, pace, reasons)
+
+
+def _pace(job: Job, step_seconds: float, cores: int) -> float:
+    """Seconds of an epoch; 0 where no step was measured."""
+    steps = job.schedule.steps / job.epochs
+    return MEASURED * step_seconds * steps / cores

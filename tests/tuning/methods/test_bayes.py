@@ -1,0 +1,92 @@
+"""The estimator finds better points than even ones do, and keeps away from what fails."""
+
+import logging
+import math
+from statistics import median
+
+import optuna
+import pytest
+
+from fitwell.space import Space, loguniform, uniform
+from fitwell.tuning.methods import method
+from fitwell.tuning.methods.bayes import STARTS
+
+SPACE = Space.of(
+    {
+        "lr": loguniform(1e-4, 1),
+        "dropout": uniform(0, 0.8),
+        "algorithm": ["adam", "sgd", "rmsprop"],
+        "momentum": uniform(0, 0.99, when={"algorithm": ["sgd"]}),
+        "hidden": [64, [128, 64], 256],
+    }
+)
+
+
+def smooth(values) -> float:
+    """0 at sgd with momentum 0.9, lr 0.01, dropout 0.3 and the second net."""
+    return (
+        (math.log10(values["lr"]) + 2) ** 2
+        + 4 * (values["dropout"] - 0.3) ** 2
+        + (0 if values["algorithm"] == "sgd" else 0.3)
+        + 2 * (values.get("momentum", 0.9) - 0.9) ** 2
+        + (0 if values["hidden"] == (128, 64) else 0.2)
+    )
+
+
+def best(name: str, seed: int, batch: int, trials: int = 48) -> float:
+    searcher, scores = method(name).searcher(SPACE, seed), []
+    for _ in range(trials // batch):
+        for values in searcher.ask(batch):
+            scores.append(smooth(values))
+            searcher.tell(values, scores[-1])
+    return min(scores)
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_it_finds_the_optimum_of_a_smooth_function_better_than_random(batch: int):
+    found = {name: median(best(name, seed, batch) for seed in range(7)) for name in ("random", "bayes")}
+    assert found["bayes"] < found["random"] / 2
+
+
+def test_the_first_proposals_are_the_even_ones():
+    even, searcher = method("random").searcher(SPACE, 5).ask(24), method("bayes").searcher(SPACE, 5)
+    assert searcher.ask(24) == even  # nothing is known yet
+    for values in even[:STARTS]:
+        searcher.tell(values, smooth(values))
+    assert searcher.ask(8) != method("random").searcher(SPACE, 5).ask(32)[24:]
+
+
+@pytest.mark.parametrize("failed", [None, math.nan, math.inf])
+def test_it_keeps_away_from_what_fails(failed: float | None):
+    """Of even points a third fail; what is ignored looks as if it were not explored, and most points go there."""
+    space = Space.of({"lr": loguniform(1e-3, 1), "dropout": uniform(0, 0.5)})
+    searcher, late = method("bayes").searcher(space, 0), []
+    for number in range(48):
+        (values,) = searcher.ask(1)
+        fails = values["lr"] > 0.1
+        late += [fails] * (number >= STARTS)
+        searcher.tell(values, failed if fails else abs(math.log10(values["lr"] / 0.03)) + values["dropout"])
+    assert sum(late) < len(late) / 3
+
+
+def test_what_is_known_of_other_trials_guides_it():
+    space = Space.of({"lr": loguniform(1e-4, 1)})
+
+    def nearest(known: int, seed: int) -> float:
+        searcher, distances = method("bayes").searcher(space, seed), []
+        for number in range(known):
+            values = space.at([(number + 0.5) / known])
+            searcher.tell(values, abs(math.log10(values["lr"] / 0.01)))
+        for _ in range(8):
+            (values,) = searcher.ask(1)
+            distances.append(abs(math.log10(values["lr"] / 0.01)))
+            searcher.tell(values, distances[-1])
+        return median(distances)
+
+    assert median(nearest(20, seed) for seed in range(5)) < median(nearest(0, seed) for seed in range(5)) / 2
+
+
+def test_optunas_log_is_as_before():
+    optuna.logging.set_verbosity(logging.INFO)
+    best("bayes", 0, 4, 12)
+    assert optuna.logging.get_verbosity() == logging.INFO

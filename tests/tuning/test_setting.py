@@ -1,0 +1,110 @@
+"""What a study begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fitwell.errors import DataError, PlanError
+from fitwell.plan import Plan
+from fitwell.training import threads
+from fitwell.training.prepare import load
+from fitwell.tuning import packing, setting
+from fitwell.tuning.members import member
+from fitwell.tuning.population import Population
+from fitwell.tuning.setting import settle
+
+PLAN = Plan(data="iris").change(epochs=2, hidden=(8,), threads=1, lr=0.01, device="cpu")
+
+
+def said() -> tuple[list[str], Callable[[str], None]]:
+    texts: list[str] = []
+    return texts, texts.append
+
+
+def test_everything_is_decided_and_the_reasons_are_known() -> None:
+    found = settle(Plan(data="iris").change(epochs=2), lambda _text: None)
+    assert found.asked == Plan(data="iris").change(epochs=2)
+    assert not [
+        path for path, value, _ in found.plan.settings() if value == "auto" and not path.startswith("data.")
+    ]
+    assert {"optimizer.lr", "model.hidden", "batch_size"} <= found.reasons.keys()
+    assert found.data.fingerprint == load(found.asked).fingerprint
+    member(found.plan, found.data)  # a plan that can be trained
+
+
+def test_what_is_decided_already_is_left_as_it_is() -> None:
+    first = settle(PLAN, lambda _text: None)
+    again = settle(first.plan, lambda _text: None)
+    assert again.plan == first.plan
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_core_is_a_population_whose_size_fits_into_the_memory(
+    cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "available", lambda: cores)
+    monkeypatch.setattr(packing, "most_members", lambda _member: 4)
+    monkeypatch.setattr(packing, "_step_seconds", lambda population: 1e-3)
+    texts, say = said()
+    found = settle(PLAN, say)
+    assert (found.threads, found.size) == (cores, 4 // cores)
+    assert texts[-1].startswith(f"{4 // cores} trainings as one take")
+    assert texts[-1].endswith(f"us a step each, {4 // cores}.0 times less than alone")
+
+
+def test_where_that_is_no_faster_or_impossible_they_are_trained_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(packing, "_step_seconds", lambda population: float(len(population.members)))
+    texts, say = said()
+    assert settle(PLAN, say).size == 1
+    assert texts[-1] == "on this machine these trainings are as fast one by one as together"
+    assert settle(PLAN.change(precision="bf16"), say).size == 1
+
+
+def test_measuring_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def epoch(_self: Population) -> None:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(Population, "epoch", epoch)
+    settle(PLAN, lambda _text: None)
+
+
+@pytest.mark.parametrize(
+    ("plan", "metric", "higher"),
+    [
+        (PLAN, "val/log_loss", False),
+        (Plan(data="digits").change(validation=500, hidden=(8,), threads=1, lr=0.01), "val/accuracy", True),
+        (Plan(data="diabetes").change(hidden=(8,), threads=1, lr=0.01), "val/r2", True),
+        (
+            Plan(data="digits").change(family="autoencoder", hidden=(8,), threads=1, lr=0.01),
+            "val/loss",
+            False,
+        ),
+    ],
+)
+def test_trials_are_compared_by_what_suits_the_target(
+    plan: Plan, metric: str, higher: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setting, "best_size", lambda *_: (1, {}))
+    assert settle(plan, lambda _text: None).document == {"metric": metric, "higher": higher}
+
+
+def test_impossible_plans_and_data_are_refused() -> None:
+    with pytest.raises(PlanError, match="cnn can't learn from this data"):
+        settle(PLAN.change(family="cnn"), lambda _text: None)
+    with pytest.raises(DataError):
+        settle(Plan(data="no/such/file.csv"), lambda _text: None)
+
+
+def test_data_in_memory_can_be_divided_again() -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(80, 3)), columns=["a", "b", "c"]).assign(y=draw.integers(0, 2, 80))
+    found = settle(PLAN.change(source=frame, target="y"), lambda _text: None)
+    assert load(found.plan).fingerprint == found.data.fingerprint, (
+        "the plan can be loaded again, as with other seeds"
+    )

@@ -34,6 +34,7 @@ bench: .venv-bench/.installed
 	$(BENCH)/python benchmarks/memory.py
 	$(BENCH)/python benchmarks/learning_rate.py
 	$(BENCH)/python benchmarks/mnist.py --accuracies
+	$(BENCH)/python benchmarks/tune.py
 
 # How well faults are told and mended, on programs whose faults are known: half an hour.
 lab: .venv/.installed-for-test

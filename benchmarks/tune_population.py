@@ -1,7 +1,7 @@
 """fitwell's side of ``tune.py``: populations in threads of Python, folds, memory, and ``fitwell.tune``.
 
-Each function makes its contestant ready and returns what a worker runs. A worker has one OpenMP thread; the
-members of a population are shared out among threads of Python.
+Each function makes its contestant ready and returns what a worker runs. The members are shared out among threads of
+Python with one OpenMP thread each, or are one population with all cores, whichever a study would measure to be faster.
 """
 
 from __future__ import annotations
@@ -52,7 +52,14 @@ class Sides:
             for _ in range(count):
                 population.epoch()
 
-        list(self.pool.map(some, self.populations))
+        self._each(some)
+
+    def _each(self, some: Callable[[Any], None]) -> None:
+        """In threads of Python; a single population in this one, which knows how many cores OpenMP may take."""
+        if len(self.populations) == 1:
+            some(self.populations[0])
+        else:
+            list(self.pool.map(some, self.populations))
 
     def steps(self, count: int) -> None:
         """The bare steps of so many epochs: nothing is measured, nothing remembered."""
@@ -63,7 +70,7 @@ class Sides:
                 for job in population.jobs:
                     job.epoch += 1  # the next one has another order
 
-        list(self.pool.map(some, self.populations))
+        self._each(some)
 
 
 @contextmanager
@@ -85,14 +92,22 @@ def population(net_name: str, threads: str) -> Contestant:
     """Configurations as populations: bare steps, and the whole from plans to the figures of the last epoch."""
     import torch
 
+    from fitwell.tuning.members import member
+    from fitwell.tuning.packing import faster_one_by_one
+
     torch.set_num_threads(1)
-    net = NETS[net_name]
+    net, cores = NETS[net_name], int(threads)
     steps = len(data_of(net).train) // BATCH * net.epochs
 
     def train(configurations: int) -> Measurement:
         scale = 1e6 / (configurations * steps)
         start = time.perf_counter()
-        with side_by_side(members_of(net, configurations), int(threads)) as sides:
+        # As a study decides it: one population with all cores, or one on each.
+        whole = cores > 1 and faster_one_by_one(
+            lambda: member(plan_of(net), data_of(net)), configurations, cores
+        )
+        torch.set_num_threads(cores if whole else 1)
+        with side_by_side(members_of(net, configurations), 1 if whole else cores) as sides:
             made = time.perf_counter()
             sides.epochs(net.epochs)
             measured = time.perf_counter()

@@ -23,6 +23,7 @@ from fitwell.run import find_run
 from fitwell.run.lock import locked
 from fitwell.space import Space
 from fitwell.study import StudyRecord, TrialRecord, create_study
+from fitwell.training.distributed import processes
 from fitwell.training.evaluation import probabilities
 from fitwell.training.prepare import load
 from fitwell.training.process import process_kept
@@ -167,6 +168,10 @@ def tune(  # noqa: PLR0913 - what people may ask for
         Preempted: it was interrupted; ``resume_study`` goes on.
     """
     _check(trials, seconds, cv, method)
+    if processes() > 1:
+        raise PlanError(
+            "a search under torchrun", "one process", "leave torchrun out, and use --ray for many machines"
+        )
     observer = observer or Quiet()
     asked = space if space is None or isinstance(space, Space) else Space.of(space)
     if asked is not None:

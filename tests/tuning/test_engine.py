@@ -317,3 +317,27 @@ def test_one_that_was_interrupted_and_can_not_be_made_again_fails(
     Engine(1, 1, keeper).run(lambda _room: [], ended.append, going_on)
     assert "nope" in ended[0].failed
     assert [one.state for one in record.trials] == ["failed"]
+
+
+def test_with_all_cores_for_each_population_the_scores_are_the_same(given: Given, run: Run) -> None:
+    alone = scores(run(given(*RATES[:3])))
+    together = scores(run(given(*RATES[:3]), cores=2))
+    assert together == {number: pytest.approx(score, rel=1e-5) for number, score in alone.items()}
+
+
+def test_all_cores_are_given_up_when_they_become_a_hindrance(
+    given: Given, study: Callable[[], StudyRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, said, ways = given(*RATES[:2], epochs=4), [], []
+    engine = Engine(4, 1, Keeper(study(), models=False), cores=2, say=said.append)
+    whole = Engine._trained
+
+    def slower_each_time(self: Engine, *arguments: Any) -> Any:
+        ways.append((self.threads, self.cores))
+        time.sleep(0.5 * (len(ways) == 2))
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Engine, "_trained", slower_each_time)
+    engine.run(lambda room: [waiting.pop(0) for _ in range(min(room, len(waiting)))], lambda _trial: None)
+    assert ways == [(1, 2), (1, 2), (2, 1), (2, 1)]
+    assert said == ["the machine has become busy: populations go on with one core each"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 
 import pytest
@@ -161,3 +162,21 @@ def test_trying_out_draws_nothing_and_changes_no_data(make: Make, digits: Data) 
 
 def test_free_memory_is_a_number_of_bytes() -> None:
     assert 2**20 < free_memory() < 2**50
+
+
+def test_what_is_faster_is_found_by_trying_both_ways(
+    make: Make, digits: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    slow: set[int]
+
+    def step(population: packing.Population) -> None:
+        made.append(len(population.members))
+        time.sleep(0.03 if len(population.members) in slow else 0.001)
+
+    monkeypatch.setattr(packing.Population, "try_step", step)
+    slow = {2}
+    assert packing.faster_one_by_one(lambda: make(digits), size=4, cores=2)
+    slow = {4}
+    assert not packing.faster_one_by_one(lambda: make(digits), size=4, cores=2)
+    assert set(made) == {2, 4}, "both ways train as many"

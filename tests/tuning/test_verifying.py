@@ -88,12 +88,12 @@ def test_both_are_trained_on_each_fresh_seed_and_judged_on_its_test_part(made) -
     study = course.study
     assert told["seeds"] == [1, 2, 3]
     assert 0 not in told["seeds"], "the seed that chose is not fresh"
-    assert (told["metric"], told["higher"]) == ("accuracy", True)
+    assert (told["metric"], told["higher"]) == ("log_loss", False)
     found = {(one.values["arm"], one.values["seed"]): one for one in pairs(study)}
     assert len(found) == len(pairs(study)) == 6
     assert [one.number for one in study.trials] == list(range(1, 9))
     for arm, record in (("best", best), ("default", default)):
-        assert told[arm] == [found[arm, seed].metrics["test/accuracy"] for seed in (1, 2, 3)]
+        assert told[arm] == [found[arm, seed].metrics["test/log_loss"] for seed in (1, 2, 3)]
         for seed in (1, 2, 3):
             assert found[arm, seed].plan == record.plan.change(seed=seed)
     assert told["difference"] == paired(told["best"], told["default"]).plain()
@@ -108,7 +108,9 @@ def test_the_figures_are_those_of_a_training_by_itself(made, tmp_path: Path) -> 
     told = verify(course, best, default)
     run = fit(best.plan.change(seed=2), runs=tmp_path / "alone", draw=False)
     assert run.result["best_epoch"] < 8, "else it does not matter which weights are measured"
-    assert told["best"][1] == pytest.approx(run.metrics["test/accuracy"])
+    assert told["best"][1] == pytest.approx(
+        run.metrics["test/loss"], rel=0.01
+    )  # the log loss, without smoothing
     (one,) = [each for each in pairs(course.study) if each.values == {"arm": "best", "seed": 2}]
     assert one.metrics["test/loss"] == pytest.approx(run.metrics["test/loss"], rel=0.01)
 
@@ -210,8 +212,8 @@ def test_without_a_test_part_the_validation_part_judges(made) -> None:
     course, best, default = made(PLAN.change(test=0))
     told = verify(course, best, default)
     found = {(one.values["arm"], one.values["seed"]): one.metrics for one in pairs(course.study)}
-    assert told["best"] == [found["best", seed]["val/accuracy"] for seed in (1, 2, 3)]
-    assert not any("test/accuracy" in metrics for metrics in found.values())
+    assert told["best"] == [found["best", seed]["val/log_loss"] for seed in (1, 2, 3)]
+    assert not any("test/log_loss" in metrics for metrics in found.values())
 
 
 @pytest.mark.parametrize(

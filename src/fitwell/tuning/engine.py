@@ -21,6 +21,7 @@ from fitwell.tuning.trials import DEFAULT, FAILURES, Trial, reason
 
 GRACE = 0.1  # of the time, beyond its end, for trials that are nearly through
 CAREFUL = 1.5  # times what was measured on one thread alone, before all are at work
+HINDERED = 3.0  # times the fastest epoch that all cores together took: somebody else needs one of them
 GIVEN_UP = 0.5  # of the epochs of many trials are trained, where the worse ones are given up
 More = Callable[[int], list[Trial]]
 ENDED = Callable[[Trial], None]
@@ -41,24 +42,26 @@ class Engine:
 
     Args:
         size: members of one population, at most.
-        threads: of Python, each with a population and one core: OpenMP's threads would wait for each other at every
-            operation, which on a busy machine takes many times as long.
+        threads: of Python, each with a population: OpenMP's threads wait for each other at every operation, which on a
+            busy machine takes many times as long.
         keeper: records them.
         halving: gives up the worse ones early; None trains all to their end.
         until: when nothing more is trained, on the monotonic clock.
         begin_until: when no further trial begins.
         say: is told what a person should know.
         pace: seconds that an epoch of a member takes, as far as it is known; it is measured again with each epoch.
+        cores: of each population, by OpenMP, where one after another with all cores was measured to be faster.
     """
 
     def __init__(  # noqa: PLR0913 - what many trainings need
         self, size: int, threads: int, keeper: Keeper, halving: Halving | None = None,
         until: float = math.inf, say: Say = lambda _text: None, *, begin_until: float = math.inf, pace: float = 0.0,
+        cores: int = 1,
     ) -> None:  # fmt: skip
         self.size, self.threads, self.keeper, self.halving = size, threads, keeper, halving
         self.until, self.begin_until, self.told, self._say = until, begin_until, set[str](), say
         self.running: list[Trial] = []
-        self.began = time.monotonic()
+        self.began, self.cores, self.fastest = time.monotonic(), cores, math.inf
         self.pace, self.measured = CAREFUL * pace, False
         self.width = (
             size * threads
@@ -83,7 +86,8 @@ class Engine:
         """
         self.running = [trial for trial in going_on or [] if not self._refused(trial, ended)]
         trainers: list[Trainer] = []
-        with using_threads(1), _pool(self.threads) as pool, noted() as interrupts:
+        workers = self.threads * self.cores
+        with using_threads(self.cores), _pool(workers) as pool, noted() as interrupts:
             while True:
                 if interrupts.received:
                     self.keeper.save(self.running, now=True)
@@ -94,7 +98,7 @@ class Engine:
                 if not trainers:
                     return
                 start, trained = time.monotonic(), sum(len(trainer.members) for trainer in trainers)
-                rows = list(pool.map(_epoch, trainers))
+                rows = self._trained(pool, trainers)
                 self._end_epoch(trainers, rows)
                 if self._let_go(trainers, ended):
                     trainers = []
@@ -102,6 +106,24 @@ class Engine:
                 taken = (time.monotonic() - start) / trained
                 self.pace = (self.pace + taken) / 2 if self.measured else taken
                 self.measured = True
+                if self._hindered(taken):
+                    trainers = []
+
+    def _trained(self, pool: ThreadPoolExecutor, trainers: list[Trainer]) -> list[list[dict[str, float]]]:
+        """An epoch of each trainer: side by side, or one after another if each has all cores."""
+        if self.cores > 1:
+            return [_epoch(trainer) for trainer in trainers]
+        return list(pool.map(_epoch, trainers))
+
+    def _hindered(self, taken: float) -> bool:
+        """Whether all cores for each population, which was faster once, have become a hindrance: then side by side."""
+        self.fastest = min(self.fastest, taken)
+        if self.cores == 1 or taken < HINDERED * self.fastest:
+            return False
+        self.size, self.threads, self.cores = -(-self.size // self.cores), self.threads * self.cores, 1
+        torch.set_num_threads(1)
+        self.say("the machine has become busy: populations go on with one core each")
+        return True
 
     def _take(self, more: More, ended: ENDED) -> bool:
         """Begin as many trials as there is room for; whether there are new ones."""

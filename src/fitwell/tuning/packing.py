@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 from fitwell.models import parameter_count
 from fitwell.training.forecast import forecast
+from fitwell.training.threads import threads
 from fitwell.tuning.members import Form, Member, form, obstacle
 from fitwell.tuning.population import Population
 from fitwell.tuning.solo import Solo
@@ -18,6 +20,8 @@ from fitwell.tuning.stacking import Unstackable
 SIZES = (1, 2, 4, 8, 16, 32)
 GAIN = 0.95  # a larger population must take less than this share of the time a member
 TRIES = 3
+STEPS = 3  # side by side, in each try
+CLEARLY = 0.8  # of the time, for OpenMP's threads suffer more from whatever else comes
 PADDED = 2.0  # the largest member of a population has at most so many times the weights of the smallest
 COPIES = 8  # of each weight: weight, gradient, two moments, scratch, best, mask, and the member's first own
 SHARE = 0.5  # of the free memory that populations may take
@@ -61,6 +65,32 @@ def best_size(make: Callable[[], Member], threads: int = 1) -> tuple[int, dict[i
         elif size >= 4 * best:
             break
     return best, seconds
+
+
+def faster_one_by_one(make: Callable[[], Member], size: int, cores: int) -> bool:
+    """Whether a population with all cores by OpenMP is faster than one on each core, together as large.
+
+    Threads of Python wait for each other between operations, OpenMP's within them: what is worse depends on the model
+    and on what else the machine has to do.
+
+    Args:
+        make: a fresh member that is not used otherwise.
+        size: of all together.
+        cores: of the machine.
+    """
+    sides = [Population([make() for _ in range(size // cores)]) for _ in range(cores)]
+    with threads(1), ThreadPoolExecutor(cores) as pool:
+        apart = min(_side_by_side(pool, sides) for _ in range(TRIES))
+    whole = Population([make() for _ in range(size)])
+    with threads(cores):
+        together = min(_step_seconds(whole) for _ in range(TRIES))
+    return together < CLEARLY * apart
+
+
+def _side_by_side(pool: ThreadPoolExecutor, sides: Sequence[Population]) -> float:
+    start = time.perf_counter()
+    list(pool.map(lambda side: [side.try_step() for _ in range(STEPS)], sides))
+    return (time.perf_counter() - start) / STEPS
 
 
 def _step_seconds(population: Population) -> float:

@@ -335,10 +335,10 @@ def on_ray(ray: Any) -> MakeEngine:
     """
     sender = Sender(ray.put)
 
-    def engine(
+    def engine(  # noqa: PLR0913 - what ``Engine`` is given
         size: int, _threads: int, keeper: Keeper, halving: Halving | None = None, until: float = float("inf"),
         say: Say = lambda _text: None, *, begin_until: float = float("inf"),
-        pace: float = 0.0,
+        pace: float = 0.0, cores: int = 1,  # noqa: ARG001 - a worker has one
     ) -> OnRay:  # fmt: skip
         clock = time.time() - time.monotonic()
         path = str(Path(keeper.study.path).resolve())

@@ -70,9 +70,10 @@ def train(course: Course, trials: Sequence[Trial], keeper: Keeper) -> None:
 
     setting = course.setting
     size = _population([*waiting, *interrupted], setting)
-    Engine(size, setting.threads, keeper, None, course.until, course.observer.say).run(
-        more, ended, interrupted
+    engine = Engine(
+        size, setting.threads, keeper, None, course.until, course.observer.say, cores=setting.cores
     )
+    engine.run(more, ended, interrupted)
 
 
 def _unfinished(record: TrialRecord | None) -> bool:

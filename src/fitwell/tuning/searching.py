@@ -62,6 +62,9 @@ class Search:
             del left[0]
             if stage is None:  # there is nothing left to vary in it
                 continue
+            if time.monotonic() + self.setting.trial_seconds > self.until:
+                self.say(f"there is no time for {stage.name}")
+                break
             begin_until = time.monotonic() + stage.share / rest * (self.until - time.monotonic())
             self.say(f"{stage.name}: {stage.why}")
             count = max(1, round(stage.share * trials)) if math.isfinite(trials) else math.inf
@@ -197,7 +200,7 @@ class Search:
         keeper, halving = Keeper(self.study), _halving(recorded) if self.halve else None
         engine = self.course.engine(
             self.setting.size, self.setting.threads, keeper, halving, self.until, self.say,
-            begin_until=begin_until, pace=self.setting.pace,
+            begin_until=begin_until, pace=self.setting.pace, cores=self.setting.cores,
         )  # fmt: skip
         engine.run(more, ended, [keeper.take_up(one, self.parts) for one in running])
 

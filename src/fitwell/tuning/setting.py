@@ -14,9 +14,9 @@ from fitwell.training import threads
 from fitwell.training.job import Job
 from fitwell.training.prepare import load, prepare
 from fitwell.tuning.measuring import objective_of
-from fitwell.tuning.members import member
+from fitwell.tuning.members import Member, member
 from fitwell.tuning.objective import Objective
-from fitwell.tuning.packing import Say, best_size
+from fitwell.tuning.packing import Say, best_size, faster_one_by_one
 
 MEASURED = 1.3  # times what the steps take: the epoch is measured, too
 
@@ -31,6 +31,7 @@ class Setting:
         data: of the plan, on its device.
         size: members of one population, measured.
         threads: populations side by side.
+        cores: of each population; more than one where that was measured to be faster than one population a core.
         pace: seconds that an epoch of a member takes, all threads at work.
         reasons: of what was decided.
     """
@@ -42,6 +43,7 @@ class Setting:
     threads: int
     pace: float
     reasons: dict[str, str]
+    cores: int = 1
 
     @property
     def objective(self) -> Objective:
@@ -70,8 +72,13 @@ def settle(plan: Plan, say: Say) -> Setting:
     job, reasons = prepare(plan, data, say)
     data = datasets.to_device(data, torch.device(job.plan.device))
     cores = threads.available() if job.plan.device == "cpu" else 1
+
+    def fresh() -> Member:
+        return member(job.plan, data)
+
     with threads.threads(1):
-        size, seconds = best_size(lambda: member(job.plan, data), cores)
+        size, seconds = best_size(fresh, cores)
+    one_by_one = 1 < cores <= size and faster_one_by_one(fresh, size, cores)
     if size > 1:
         gain = seconds[1] / seconds[size]
         say(
@@ -80,6 +87,8 @@ def settle(plan: Plan, say: Say) -> Setting:
     elif seconds:
         say("on this machine these trainings are as fast one by one as together")
     pace = _pace(job, seconds.get(size, 0.0), cores)
+    if one_by_one:
+        return Setting(plan, job.plan, data, size, 1, pace, reasons, cores)
     return Setting(plan, job.plan, data, size, cores, pace, reasons)
 
 

@@ -16,11 +16,13 @@ import torch
 from fitwell import data as datasets
 from fitwell.data.contract import Data
 from fitwell.study import VERIFICATION, StudyRecord, TrialRecord
-from fitwell.training.evaluation import main_metric, measure
+from fitwell.training.evaluation import measure
 from fitwell.training.prepare import load
 from fitwell.tuning.intervals import paired
 from fitwell.tuning.keeping import Keeper
 from fitwell.tuning.kinds import Course
+from fitwell.tuning.measuring import OBJECTIVE, figures_alone, objective_of
+from fitwell.tuning.objective import Objective
 from fitwell.tuning.setting import Setting
 from fitwell.tuning.trials import Trial
 
@@ -55,7 +57,7 @@ def verify(course: Course, best: TrialRecord, default: TrialRecord) -> dict[str,
         for seed, arm in missing
     )  # fmt: skip
     _train(course, trials, data)
-    return _compared(study, seeds, main_metric(setting.data.shape.target))
+    return _compared(study, seeds, setting.objective)
 
 
 class _Divided:
@@ -83,8 +85,15 @@ def _train(course: Course, trials: Iterator[Trial], data: _Divided) -> None:
         if one.state == "running"
     ]
     engine = course.engine(
-        setting.size, setting.threads, keeper, None, course.until, course.observer.say, pace=setting.pace
-    )
+        setting.size,
+        setting.threads,
+        keeper,
+        None,
+        course.until,
+        course.observer.say,
+        pace=setting.pace,
+        cores=setting.cores,
+    )  # fmt: skip
     engine.run(lambda room: list(itertools.islice(trials, room)), lambda _trial: None, interrupted)
 
 
@@ -95,6 +104,9 @@ def _held_out(trial: Trial) -> dict[str, float]:
     part = job.data.test or job.data.validation or job.data.train
     name = "test" if job.data.test else "val" if job.data.validation else "train"
     figures = measure(job.family, job.model, part, job.data.shape.target)
+    chosen = objective_of(job.data)
+    if chosen.metric not in figures:
+        figures[chosen.metric] = chosen.shown(figures_alone(job, part)[OBJECTIVE])
     return {f"{name}/{key}": value for key, value in figures.items()}
 
 
@@ -103,11 +115,11 @@ def _recorded(study: StudyRecord) -> list[TrialRecord]:
     return [one for one in study.trials if one.stage == VERIFICATION and one.state != "stopped"]
 
 
-def _compared(study: StudyRecord, seeds: Sequence[int], metric: str) -> dict[str, Any] | None:
+def _compared(study: StudyRecord, seeds: Sequence[int], chosen: Objective) -> dict[str, Any] | None:
     """The pairs of which both ended well."""
     found: dict[str, dict[int, float]] = {arm: {} for arm in ARMS}
     for one in _recorded(study):
-        figure = _figure(one.metrics, metric)
+        figure = _figure(one.metrics, chosen.metric)
         if figure is not None:
             found[one.values["arm"]][one.values["seed"]] = figure
     both = [seed for seed in seeds if all(seed in found[arm] for arm in ARMS)]
@@ -115,7 +127,7 @@ def _compared(study: StudyRecord, seeds: Sequence[int], metric: str) -> dict[str
         return None
     best, default = ([found[arm][seed] for seed in both] for arm in ARMS)
     return {
-        "metric": metric, "higher": metric != "loss", "seeds": both, "best": best, "default": default,
+        "metric": chosen.metric, "higher": chosen.higher, "seeds": both, "best": best, "default": default,
         "difference": paired(best, default).plain(),
     }  # fmt: skip
 

@@ -52,7 +52,7 @@ KILLS = int(os.environ.get("FITWELL_KILLS", "4"))
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few seeds, no pictures (see tests/views), and always the same size of a population."""
+    """Few seeds, no pictures, and always the same size of a population."""
     monkeypatch.setattr(verifying, "SEEDS", 2)
     monkeypatch.setattr(tuned, "_draw", lambda _study: None)
     monkeypatch.setattr(setting, "best_size", lambda *_: (3, {1: 2e-4, 3: 1e-4}))
@@ -362,18 +362,19 @@ def test_the_method_that_is_meant(space: Any, method: str, kept: str, tmp_path: 
     assert (done.space is None) == (kept == "auto")
 
 
-def test_on_two_threads_it_is_the_same(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", [(2, 1), (1, 2)])
+def test_on_two_cores_it_is_the_same(way: Any, study: Study, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("fitwell.training.threads.available", lambda: 2)
-    threads: list[int] = []
-    run = Engine.run
+    monkeypatch.setattr(setting, "faster_one_by_one", lambda *_: way == (1, 2))
+    ways, run = set(), Engine.run
 
     def counting(self: Engine, *given: Any) -> None:
-        threads.append(self.threads)
+        ways.add((self.threads, self.cores))
         run(self, *given)
 
     monkeypatch.setattr(Engine, "run", counting)
     same(study, tune(PLAN, SPACE, trials=6, method="random", halving=False, runs=tmp_path))
-    assert set(threads) == {2}
+    assert ways == {way}
 
 
 def test_the_ensemble_answers_as_a_run_does(tmp_path: Path) -> None:
@@ -387,8 +388,7 @@ def test_the_ensemble_answers_as_a_run_does(tmp_path: Path) -> None:
     made = study.ensemble(3)
     assert 2 <= len(set(made.trials)) <= len(made.trials) <= 3
     said, chances = made.predict("wine"), made.predict_proba("wine")
-    assert said.shape == (178,)
-    assert chances.shape == (178, 3)
+    assert (said.shape, chances.shape) == ((178,), (178, 3))
     assert np.allclose(chances.sum(1), 1)
     assert (np.array(sorted(set(said)))[chances.argmax(1)] == said).all()
 

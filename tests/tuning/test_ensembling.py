@@ -12,7 +12,7 @@ from fitwell.errors import PlanError
 from fitwell.shape import Target
 from fitwell.training.evaluation import metrics, probabilities
 from fitwell.training.held_out import further_figures
-from fitwell.tuning.ensembling import average, choose, gain
+from fitwell.tuning.ensembling import average, choose
 from fitwell.tuning.objective import log_loss
 
 CLASSES, BINARY = Target("classes", ("a", "b", "c")), Target("binary", ("no", "yes"))
@@ -82,21 +82,6 @@ def test_averages_are_taken_where_a_models_outputs_are(target):
     assert further_figures(made, y, target)
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.kind)
-def test_the_gain_is_measured_beside_the_mean_and_the_best_member(target):
-    outputs, y = drawn(target, 9, 400, 0)
-    found = gain(outputs, y, target)
-    members = [float(metrics(one, y, target)[found.metric]) for one in outputs]
-    assert found.metric == ("r2" if target.kind == "number" else "accuracy")
-    assert found.best[found.metric] == max(members)
-    assert found.mean[found.metric] == pytest.approx(sum(members) / 9)
-    assert found.over_mean == pytest.approx(found.ensemble[found.metric] - sum(members) / 9)
-    assert found.over_mean > found.over_best > 0.05  # errors that are independent average out
-    assert set(found.plain()["ensemble"]) == (
-        {"mae", "r2"} if target.kind == "number" else {"accuracy", "log_loss"}
-    )
-
-
 def by_hand(outputs, y, target, size):
     """Caruana's selection, as it is told."""
     chosen, path = [], []
@@ -157,7 +142,6 @@ def test_equal_members_are_taken_in_their_order_and_broken_ones_never():
         (lambda outputs, y: choose([], y, CLASSES, 2), "no members"),
         (lambda outputs, y: choose(outputs, y, CLASSES, 0), "0 members"),
         (lambda outputs, y: choose(outputs, y, Target("none"), 2), "without a target"),
-        (lambda outputs, y: gain(outputs, y, Target("none")), "without a target"),
     ],
 )
 def test_what_is_no_ensemble_is_refused(what, told):

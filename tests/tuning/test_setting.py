@@ -26,13 +26,14 @@ def said() -> tuple[list[str], Callable[[str], None]]:
 
 
 def test_everything_is_decided_and_the_reasons_are_known() -> None:
-    found = settle(Plan(data="iris").change(epochs=2), lambda _text: None)
-    assert found.asked == Plan(data="iris").change(epochs=2)
+    asked = Plan(data="iris").change(epochs=2)
+    found = settle(asked, lambda _text: None)
+    assert found.plan.stopping.epochs == 2
     assert not [
         path for path, value, _ in found.plan.settings() if value == "auto" and not path.startswith("data.")
     ]
     assert {"optimizer.lr", "model.hidden", "batch_size"} <= found.reasons.keys()
-    assert found.data.fingerprint == load(found.asked).fingerprint
+    assert found.data.fingerprint == load(asked).fingerprint
     member(found.plan, found.data)  # a plan that can be trained
 
 

@@ -1,4 +1,4 @@
-"""Ensembling: the average of several models' answers, which members to take, and what it gains.
+"""Ensembling: the average of several models' answers, and which members to take.
 
 Shape legend: M members, N samples, K outputs, C classes.
 """
@@ -7,49 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from fitwell.errors import PlanError
 from fitwell.shape import Target
-from fitwell.training.evaluation import main_metric, metrics
-from fitwell.tuning.objective import log_loss, log_probabilities
+from fitwell.tuning.objective import log_probabilities
 
-Figures = dict[str, float]
 ROUNDING = 1e-10  # a longer ensemble that is better by less is no better
-
-
-@dataclass(frozen=True)
-class Gain:
-    """What an ensemble gives on a part of the data, beside its members.
-
-    Args:
-        ensemble: its figures, by name: ``accuracy``, or ``mae`` and ``r2``; ``log_loss`` of classes.
-        mean: the mean of the members' figures.
-        best: the figures of the member that is best on this very part by ``metric``.
-        metric: the main figure, of which higher is better.
-    """
-
-    ensemble: Figures
-    mean: Figures
-    best: Figures
-    metric: str
-
-    @property
-    def over_mean(self) -> float:
-        """By how much the ensemble's main figure is better than the mean member's."""
-        return self.ensemble[self.metric] - self.mean[self.metric]
-
-    @property
-    def over_best(self) -> float:
-        """By how much it is better than the best member's: a strict comparison, for nobody knows that one before."""
-        return self.ensemble[self.metric] - self.best[self.metric]
-
-    def plain(self) -> dict[str, Figures | str]:
-        """As JSON."""
-        return asdict(self)
 
 
 def average(outputs: Sequence[Tensor], target: Target) -> Tensor:
@@ -70,25 +36,6 @@ def average(outputs: Sequence[Tensor], target: Target) -> Tensor:
         return outputs_MNK.mean(0)
     logs_NC = log_probabilities(outputs_MNK, target).logsumexp(0) - math.log(len(outputs_MNK))
     return logs_NC if target.kind == "classes" else logs_NC[:, 1:] - logs_NC[:, :1]
-
-
-def gain(outputs: Sequence[Tensor], y: Tensor, target: Target) -> Gain:
-    """What the average of some members gives on a part.
-
-    Args:
-        outputs: the members' outputs (N, K) on the part; a member may be there several times.
-        y: the target of the same samples.
-        target: what y means.
-
-    Raises:
-        PlanError: there are no members, or no target.
-    """
-    _require(target)
-    members = [_figures(output, y, target) for output in _members(outputs)]
-    metric = main_metric(target)
-    mean = {name: sum(figures[name] for figures in members) / len(members) for name in members[0]}
-    best = max(members, key=lambda figures: figures[metric])
-    return Gain(_figures(average(outputs, target), y, target), mean, best, metric)
 
 
 def choose(outputs: Sequence[Tensor], y: Tensor, target: Target, size: int) -> list[int]:
@@ -147,13 +94,6 @@ def _losses(totals: Tensor, count: int, target: Target) -> list[float]:
     numbers = target.kind == "number"
     losses = (totals / count).square().mean(dim=(1, 2)) if numbers else math.log(count) - totals.mean(1)
     return [loss if math.isfinite(loss) else math.inf for loss in losses.tolist()]
-
-
-def _figures(outputs_NK: Tensor, y: Tensor, target: Target) -> Figures:
-    figures = metrics(outputs_NK, y, target)
-    if target.kind != "number":
-        figures["log_loss"] = log_loss(outputs_NK, y, target)
-    return {name: float(figure) for name, figure in figures.items()}
 
 
 def _members(outputs: Sequence[Tensor]) -> Tensor:

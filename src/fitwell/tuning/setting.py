@@ -26,7 +26,6 @@ class Setting:
     """The ground of a study.
 
     Args:
-        asked: the plan as it was given.
         plan: decided throughout.
         data: of the plan, on its device.
         size: members of one population, measured.
@@ -36,7 +35,6 @@ class Setting:
         reasons: of what was decided.
     """
 
-    asked: Plan
     plan: Plan
     data: Data
     size: int
@@ -88,8 +86,8 @@ def settle(plan: Plan, say: Say) -> Setting:
         say("on this machine these trainings are as fast one by one as together")
     pace = _pace(job, seconds.get(size, 0.0), cores)
     if one_by_one:
-        return Setting(plan, job.plan, data, size, 1, pace, reasons, cores)
-    return Setting(plan, job.plan, data, size, cores, pace, reasons)
+        return Setting(job.plan, data, size, 1, pace, reasons, cores)
+    return Setting(job.plan, data, size, cores, pace, reasons)
 
 
 def _pace(job: Job, step_seconds: float, cores: int) -> float:

@@ -10,8 +10,8 @@ e  scikit-learn's HalvingRandomSearchCV on digits, against fitwell.tune with as 
 f  what 100 trivial trials cost in Ray Tune and Optuna, against fitwell.tune with trainings of one epoch on iris.
 g  with --race only: how long fitwell.tune takes to reach what Optuna found in ten minutes on MNIST.
 
-Populations use the cores by threads of Python, each with a population of its own and one OpenMP thread; loops are
-tried with one and with all OpenMP threads, and the faster one counts. The floor of a step is the multiplications
+Populations use the cores by processes, each with a population of its own and one OpenMP thread; loops are tried with
+one and with all OpenMP threads, and the faster one counts. The floor of a step is the multiplications
 and additions of forward and backward (without the gradient of the first input) at the speed of the best product of
 1024 x 1024 matrices on all cores, plus the 28 bytes a weight that Adam reads and writes at the speed at which
 vectors as large are added; both are measured in the same run.
@@ -294,7 +294,8 @@ def memory(options: argparse.Namespace) -> None:
     """Part d; each count has a fresh process."""
     net = NETS["mnist"]
     heading(
-        f"Memory of a population: {net}, peak above what was held once the data was read", options.threads
+        f"Memory of a population: {net}, most that all processes held above what was held once the data was read",
+        options.threads,
     )
     counts = (1, CONFIGURATIONS)
     contestants = {str(count): Contestant(f"memory mnist {options.threads}", 1, count) for count in counts}

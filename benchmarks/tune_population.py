@@ -1,12 +1,13 @@
-"""fitwell's side of ``tune.py``: populations in threads of Python, folds, memory, and ``fitwell.tune``.
+"""fitwell's side of ``tune.py``: populations in processes of their own, folds, memory, and ``fitwell.tune``.
 
-Each function makes its contestant ready and returns what a worker runs. The members are shared out among threads of
-Python with one OpenMP thread each, or are one population with all cores, whichever a study would measure to be faster.
+Each function makes its contestant ready and returns what a worker runs. The members are shared out among forked
+processes with one OpenMP thread each, as a study does it.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import tempfile
 import time
@@ -18,66 +19,61 @@ from typing import Any
 
 import numpy as np
 from common import Measurement
-from memory import MEGABYTE, forget_peak, peak
+from memory import MEGABYTE
 from tune_nets import BATCH, NETS, Net, data_of, plan_of, rates
 
 Contestant = Callable[[int], Measurement]
 FOLDS = 5
+LOOK = 0.05  # seconds between two looks at the memory
 DIGITS_TEST = 360  # samples of digits that no search sees
 DIGITS_SPACE: dict[str, Any] = {"lr": (1e-4, 1e-1), "hidden": (32, 64, 128), "weight_decay": (1e-5, 1e-1)}
 TABLES = {"digits": ("digits", None), "telco": ("tabular/telco_churn.csv.gz", "Churn")}  # source, target
 
 
-class Sides:
-    """One population in each thread of Python, which train side by side.
+class Bare:
+    """The bare steps of members, for ``Worker``: nothing is measured, nothing remembered.
 
     Args:
-        members: that are dealt out like cards.
-        threads: of Python.
-        pool: that has them.
+        groups: each a population.
+        say: as for ``Here``.
     """
 
-    def __init__(self, members: Sequence[Any], threads: int, pool: ThreadPoolExecutor) -> None:
-        from fitwell.tuning.population import Population
+    def __init__(self, groups: Any, say: Any) -> None:
+        from fitwell.tuning.packing import trainers
 
-        self.pool = pool
-        self.populations = [
-            Population(part) for part in (members[i::threads] for i in range(threads)) if part
-        ]
+        self.populations = [population for group in groups for population in trainers(group, say)]
+        self.members = [member for population in self.populations for member in population.members]
 
-    def epochs(self, count: int) -> None:
-        """Train and measure each member, so many epochs."""
-
-        def some(population: Any) -> None:
-            for _ in range(count):
-                population.epoch()
-
-        self._each(some)
-
-    def _each(self, some: Callable[[Any], None]) -> None:
-        """In threads of Python; a single population in this one, which knows how many cores OpenMP may take."""
-        if len(self.populations) == 1:
-            some(self.populations[0])
-        else:
-            list(self.pool.map(some, self.populations))
-
-    def steps(self, count: int) -> None:
-        """The bare steps of so many epochs: nothing is measured, nothing remembered."""
-
-        def some(population: Any) -> None:
-            for _ in range(count):
-                population._train()
-                for job in population.jobs:
-                    job.epoch += 1  # the next one has another order
-
-        self._each(some)
+    def epoch(self) -> list[dict[str, float]]:
+        """The steps of an epoch; the figures are none."""
+        for population in self.populations:
+            population._train()
+        for member in self.members:
+            member.job.epoch += 1  # the next one has another order
+        return [{"objective/train": 0.0}] * len(self.members)
 
 
 @contextmanager
-def side_by_side(members: Sequence[Any], threads: int) -> Iterator[Sides]:
-    """Populations of these members; all must have a form in common."""
-    with ThreadPoolExecutor(threads) as pool:
-        yield Sides(members, threads, pool)
+def team_of(members: Sequence[Any], cores: int, bare: bool = False) -> Iterator[Any]:
+    """A team of these members on so many cores, ready to train.
+
+    Args:
+        members: all of one form.
+        cores: processes that share them.
+        bare: whether it takes bare steps.
+    """
+    from fitwell.tuning import team
+
+    if bare:
+        team.Here, whole = Bare, team.Here
+    try:
+        made = team.team(members, -(-len(members) // cores), cores, lambda _text: None)
+    finally:
+        if bare:
+            team.Here = whole
+    made.bring()  # they have begun
+    yield made
+    made.dismiss()
 
 
 def members_of(net: Net, count: int) -> list[Any]:
@@ -88,36 +84,30 @@ def members_of(net: Net, count: int) -> list[Any]:
     return [member(plan.change(lr=lr), data_of(net)) for lr in rates(count)]
 
 
-def population(net_name: str, threads: str) -> Contestant:
+def population(net_name: str, cores: str) -> Contestant:
     """Configurations as populations: bare steps, and the whole from plans to the figures of the last epoch."""
     import torch
 
-    from fitwell.tuning.members import member
-    from fitwell.tuning.packing import faster_one_by_one
-
     torch.set_num_threads(1)
-    net, cores = NETS[net_name], int(threads)
+    net = NETS[net_name]
     steps = len(data_of(net).train) // BATCH * net.epochs
 
     def train(configurations: int) -> Measurement:
         scale = 1e6 / (configurations * steps)
         start = time.perf_counter()
-        # As a study decides it: one population with all cores, or one on each.
-        whole = cores > 1 and faster_one_by_one(
-            lambda: member(plan_of(net), data_of(net)), configurations, cores
-        )
-        torch.set_num_threads(cores if whole else 1)
-        with side_by_side(members_of(net, configurations), 1 if whole else cores) as sides:
+        with team_of(members_of(net, configurations), int(cores)) as team:
             made = time.perf_counter()
-            sides.epochs(net.epochs)
+            for _ in range(net.epochs):
+                team.epoch()
             measured = time.perf_counter()
-            sides.steps(net.epochs)
-            end = time.perf_counter()
-        return {
-            "step": (end - measured) * scale,
-            "epoch": (measured - made) * scale,
-            "whole": (measured - start) * scale,
-        }
+            team.bring()
+            whole = time.perf_counter() - start
+        with team_of(members_of(net, configurations), int(cores), bare=True) as team:
+            begun = time.perf_counter()
+            for _ in range(net.epochs):
+                team.epoch()
+            bare = time.perf_counter() - begun
+        return {"step": bare * scale, "epoch": (measured - made) * scale, "whole": whole * scale}
 
     return train
 
@@ -173,7 +163,7 @@ def one_fold(name: str) -> Contestant:
     return fit
 
 
-def all_folds(name: str, threads: str) -> Contestant:
+def all_folds(name: str, cores: str) -> Contestant:
     """All folds as members of populations."""
     import torch
 
@@ -186,8 +176,10 @@ def all_folds(name: str, threads: str) -> Contestant:
     def fit(_amount: int) -> Measurement:
         start = time.perf_counter()
         members = [member(plan, data) for plan, data in pairs]
-        with side_by_side(members, int(threads)) as sides:
-            sides.epochs(epochs)
+        with team_of(members, int(cores)) as team:
+            for _ in range(epochs):
+                team.epoch()
+            team.bring()
         seconds = time.perf_counter() - start
         job = members[0].job
         return {"seconds": seconds, "read": read, "score": job.best_score, "epochs": job.epoch}
@@ -195,36 +187,41 @@ def all_folds(name: str, threads: str) -> Contestant:
     return fit
 
 
-def memory(net_name: str, threads: str) -> Contestant:
+def memory(net_name: str, cores: str) -> Contestant:
     """How far memory rises with so many members, once the data was read and a small population has trained."""
     import torch
 
     torch.set_num_threads(1)
-    with side_by_side(members_of(NETS["digits"], 2), int(threads)) as sides:  # imports everything
-        sides.epochs(1)
+    with team_of(members_of(NETS["digits"], 2), int(cores)) as team:  # imports everything
+        team.epoch()
     net = NETS[net_name]
 
     def measure(count: int) -> Measurement:
         size = sum(values.nbytes for values in data_of(net).train.fields.values()) / MEGABYTE
-        forget_peak()
         before = held()
-        members = members_of(net, count)
-        with side_by_side(members, int(threads)) as sides:
-            sides.epochs(1)
+        with ThreadPoolExecutor(1) as watching:
+            members = members_of(net, count)
+            with team_of(members, int(cores)) as team:
+                epoch = watching.submit(team.epoch)
+                most = held()
+                while not epoch.done():
+                    most = max(most, held())
+                    time.sleep(LOOK)
         copies = {values.data_ptr() for one in members for values in one.job.data.train.fields.values()}
         fields = len(data_of(net).train.fields)
-        return {"above": peak() - before, "data": size, "copies": len(copies) / fields}
+        return {"above": most - before, "data": size, "copies": len(copies) / fields}
 
     return measure
 
 
 def held() -> float:
-    """MB that the process holds now (Linux; elsewhere the most that it has held)."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return peak()
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
-    return float(line.split()[1]) / 1024
+    """MB that this process and its children hold: what several share is counted once (Linux)."""
+    processes = [os.getpid(), *(child.pid for child in multiprocessing.active_children())]
+    total = 0.0
+    for process in processes:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        total += float(next(line for line in lines if line.startswith("Pss:")).split()[1]) / 1024
+    return total
 
 
 def digits_plan() -> Any:

@@ -362,19 +362,17 @@ def test_the_method_that_is_meant(space: Any, method: str, kept: str, tmp_path: 
     assert (done.space is None) == (kept == "auto")
 
 
-@pytest.mark.parametrize("way", [(2, 1), (1, 2)])
-def test_on_two_cores_it_is_the_same(way: Any, study: Study, tmp_path: Path, monkeypatch: Any) -> None:
+def test_in_two_processes_it_is_the_same(study: Study, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("fitwell.training.threads.available", lambda: 2)
-    monkeypatch.setattr(setting, "faster_one_by_one", lambda *_: way == (1, 2))
-    ways, run = set(), Engine.run
+    workers, run = set(), Engine.run
 
     def counting(self: Engine, *given: Any) -> None:
-        ways.add((self.threads, self.cores))
+        workers.add(self.workers)
         run(self, *given)
 
     monkeypatch.setattr(Engine, "run", counting)
     same(study, tune(PLAN, SPACE, trials=6, method="random", halving=False, runs=tmp_path))
-    assert ways == {way}
+    assert workers == {2}
 
 
 def test_the_ensemble_answers_as_a_run_does(tmp_path: Path) -> None:

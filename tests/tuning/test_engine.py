@@ -1,7 +1,8 @@
-"""The engine: whoever trains beside whom, on however many threads, each trial is what it would be alone."""
+"""The engine: whoever trains beside whom, in however many processes, each trial is what it would be alone."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -19,9 +20,10 @@ from fitwell.tuning import engine as engine_module
 from fitwell.tuning.engine import Engine
 from fitwell.tuning.halving import Halving
 from fitwell.tuning.keeping import Keeper
-from fitwell.tuning.packing import Trainer
+from fitwell.tuning.members import Member
 from fitwell.tuning.population import Population
 from fitwell.tuning.solo import Solo
+from fitwell.tuning.team import Team
 from fitwell.tuning.trials import Trial
 
 Given = Callable[..., list[Trial]]
@@ -51,7 +53,7 @@ def study(plan: Callable[..., Plan], digits: Data, tmp_path: Path) -> Callable[[
 def run(study: Callable[[], StudyRecord]) -> Run:
     """Train trials to their end; they by number."""
 
-    def run(trials: list[Trial], size: int = 4, threads: int = 1, **settings: Any) -> dict[int, Trial]:
+    def run(trials: list[Trial], size: int = 4, workers: int = 1, **settings: Any) -> dict[int, Trial]:
         waiting, done = list(trials), {}
 
         def more(room: int) -> list[Trial]:
@@ -60,7 +62,7 @@ def run(study: Callable[[], StudyRecord]) -> Run:
         def ended(trial: Trial) -> None:
             done[trial.number] = trial
 
-        Engine(size, threads, Keeper(study(), models=False), **settings).run(more, ended)
+        Engine(size, workers, Keeper(study(), models=False), **settings).run(more, ended)
         return done
 
     return run
@@ -73,12 +75,12 @@ def scores(done: dict[int, Trial]) -> dict[int, float | None]:
     return {number: trial.score for number, trial in sorted(done.items())}
 
 
-@pytest.mark.parametrize(("size", "threads"), [(1, 1), (6, 1), (2, 2), (1, 3), (4, 2)])
+@pytest.mark.parametrize(("size", "workers"), [(1, 1), (6, 1), (2, 2), (1, 3), (4, 2)])
 def test_the_scores_are_the_same_however_they_are_trained(
-    size: int, threads: int, run: Run, given: Given, tools
+    size: int, workers: int, run: Run, given: Given, tools
 ) -> None:
     changes = [each | {"hidden": (8 + 4 * number,)} for number, each in enumerate(RATES)]
-    done = run(given(*changes, dropout=0.2), size, threads)
+    done = run(given(*changes, dropout=0.2), size, workers)
     assert sorted(done) == [1, 2, 3, 4, 5, 6]
     for trial in done.values():
         job, rows = tools.alone(trial.members[0])
@@ -95,13 +97,13 @@ def test_the_process_keeps_its_threads(run: Run, given: Given) -> None:
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize(("size", "threads"), [(1, 1), (2, 1), (2, 2)])
+@pytest.mark.parametrize(("size", "workers"), [(1, 1), (2, 1), (2, 2)])
 def test_there_are_never_more_members_than_slots(
-    size: int, threads: int, run: Run, given: Given, monkeypatch: pytest.MonkeyPatch
+    size: int, workers: int, run: Run, given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = watched(monkeypatch)
-    run(given(*({"lr": 0.01, "epochs": epochs} for epochs in (1, 4, 2, 3, 1, 2, 5))), size, threads)
-    assert max(counts) == size * threads
+    run(given(*({"lr": 0.01, "epochs": epochs} for epochs in (1, 4, 2, 3, 1, 2, 5))), size, workers)
+    assert max(counts) == size * workers
     assert sum(counts) == 1 + 4 + 2 + 3 + 1 + 2 + 5
 
 
@@ -110,9 +112,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     end_epoch = Engine._end_epoch
 
-    def counting(self: Engine, trainers: list[Trainer], rows: Any) -> None:
-        counts.append(sum(len(trainer.members) for trainer in trainers))
-        end_epoch(self, trainers, rows)
+    def counting(self: Engine, members: list[Member], rows: Any) -> None:
+        counts.append(len(members))
+        end_epoch(self, members, rows)
 
     monkeypatch.setattr(Engine, "_end_epoch", counting)
     return counts
@@ -146,11 +148,11 @@ def test_a_fold_that_has_ended_waits_without_a_new_arrangement_each_epoch(
     run: Run, given: Given, digits: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arranged: list[int] = []
-    arrange = engine_module.arrange
+    team = engine_module.team
 
-    def counting(members: Any, *rest: Any) -> list[Trainer]:
+    def counting(members: Any, *rest: Any) -> Team:
         arranged.append(len(members))
-        return arrange(members, *rest)
+        return team(members, *rest)
 
     def patience(trial: Trial) -> list[Trial]:
         begin = trial.begin
@@ -162,7 +164,7 @@ def test_a_fold_that_has_ended_waits_without_a_new_arrangement_each_epoch(
         trial.begin = first_is_short  # type: ignore[method-assign]
         return [trial]
 
-    monkeypatch.setattr(engine_module, "arrange", counting)
+    monkeypatch.setattr(engine_module, "team", counting)
     run(patience(given({}, parts=(digits, digits), epochs=8)[0]), 2)
     assert arranged == [2, 1, 0]
 
@@ -188,8 +190,9 @@ def test_what_can_not_begin_fails_and_the_next_takes_its_place(run: Run, given: 
     assert done[2].score == done[4].score is not None
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_in_one_alone_is_its_end_and_in_a_population_that_of_all(
-    run: Run, given: Given, monkeypatch: pytest.MonkeyPatch
+    workers: int, run: Run, given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     epoch = Solo.epoch
 
@@ -199,7 +202,7 @@ def test_an_error_in_one_alone_is_its_end_and_in_a_population_that_of_all(
         return epoch(self)
 
     monkeypatch.setattr(Solo, "epoch", failing)
-    done = run(given(*RATES[:3], precision="bf16"))
+    done = run(given(*RATES[:3], precision="bf16"), 2, workers)
     assert [trial.failed for _, trial in sorted(done.items())] == [
         None,
         "RuntimeError: not enough memory",
@@ -211,7 +214,8 @@ def test_an_error_in_one_alone_is_its_end_and_in_a_population_that_of_all(
 
     monkeypatch.setattr(Population, "epoch", broken)
     with pytest.raises(RuntimeError, match="of all"):
-        run(given(*RATES[:3]))
+        run(given(*RATES[:4]), 2, workers)
+    assert multiprocessing.active_children() == []
 
 
 def test_a_thing_is_said_once(run: Run, given: Given) -> None:
@@ -270,9 +274,9 @@ def test_no_trial_begins_after_its_time_but_those_that_have_go_on(run: Run, give
     assert (done[1].stopped, done[1].epochs) == (None, 5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)])
 def test_a_signal_ends_the_epoch_saves_all_and_it_goes_on_from_there(
-    number: int, study: Callable[[], StudyRecord], given: Given, run: Run
+    number: int, workers: int, study: Callable[[], StudyRecord], given: Given, run: Run
 ) -> None:
     expected = run(given(*RATES[:3], epochs=6, dropout=0.2))
     record, waiting = study(), given(*RATES[:3], epochs=6, dropout=0.2)
@@ -292,7 +296,7 @@ def test_a_signal_ends_the_epoch_saves_all_and_it_goes_on_from_there(
 
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(Preempted) as stopped:
-        Engine(4, 1, keeper).run(more, lambda trial: ended.update({trial.number: trial}))
+        Engine(4, workers, keeper).run(more, lambda trial: ended.update({trial.number: trial}))
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert stopped.value.signal == number
     assert stopped.value.fix == f"fitwell resume {record.name}"
@@ -300,7 +304,9 @@ def test_a_signal_ends_the_epoch_saves_all_and_it_goes_on_from_there(
     again = Keeper(record, models=False)
     going_on = [again.take_up(one, parts) for one in record.trials]
     assert [trial.epochs for trial in going_on] == [3, 3, 3]
-    Engine(4, 1, again).run(lambda _room: [], lambda trial: ended.update({trial.number: trial}), going_on)
+    Engine(4, workers, again).run(
+        lambda _room: [], lambda trial: ended.update({trial.number: trial}), going_on
+    )
     assert scores(ended) == pytest.approx(scores(expected), rel=1e-6)
     for key, trial in ended.items():
         assert [row.keys() for row in trial.rows] == [row.keys() for row in expected[key].rows]
@@ -317,27 +323,3 @@ def test_one_that_was_interrupted_and_can_not_be_made_again_fails(
     Engine(1, 1, keeper).run(lambda _room: [], ended.append, going_on)
     assert "nope" in ended[0].failed
     assert [one.state for one in record.trials] == ["failed"]
-
-
-def test_with_all_cores_for_each_population_the_scores_are_the_same(given: Given, run: Run) -> None:
-    alone = scores(run(given(*RATES[:3])))
-    together = scores(run(given(*RATES[:3]), cores=2))
-    assert together == {number: pytest.approx(score, rel=1e-5) for number, score in alone.items()}
-
-
-def test_all_cores_are_given_up_when_they_become_a_hindrance(
-    given: Given, study: Callable[[], StudyRecord], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waiting, said, ways = given(*RATES[:2], epochs=4), [], []
-    engine = Engine(4, 1, Keeper(study(), models=False), cores=2, say=said.append)
-    whole = Engine._trained
-
-    def slower_each_time(self: Engine, *arguments: Any) -> Any:
-        ways.append((self.threads, self.cores))
-        time.sleep(0.5 * (len(ways) == 2))
-        return whole(self, *arguments)
-
-    monkeypatch.setattr(Engine, "_trained", slower_each_time)
-    engine.run(lambda room: [waiting.pop(0) for _ in range(min(room, len(waiting)))], lambda _trial: None)
-    assert ways == [(1, 2), (1, 2), (2, 1), (2, 1)]
-    assert said == ["the machine has become busy: populations go on with one core each"]

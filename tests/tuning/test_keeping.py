@@ -23,6 +23,7 @@ from fitwell.training.evaluation import measure
 from fitwell.tuning import keeping
 from fitwell.tuning.keeping import Keeper, sweep
 from fitwell.tuning.packing import arrange
+from fitwell.tuning.team import Here
 from fitwell.tuning.trials import Trial
 
 EPOCHS = 4
@@ -55,13 +56,12 @@ def begun(keeper: Keeper, trial: Trial) -> Trial:
 def trained(keeper: Keeper, trial: Trial, epochs: int = EPOCHS, save: bool = False) -> Trial:
     """Train for so many epochs, as the engine does."""
     for _ in range(epochs):
-        figures: dict[int, dict[str, float]] = {}
-        for trainer in arrange(trial.active, 8, 1, lambda _text: None):
-            figures |= {id(one): row for one, row in zip(trainer.members, trainer.epoch(), strict=True)}
+        here = Here(arrange(trial.active, 8, 1), lambda _text: None)
+        figures = {id(one): row for one, row in zip(here.members, here.epoch(), strict=True)}
         trial.add([figures[id(one)] for one in trial.members if id(one) in figures])
         keeper.epoch(trial)
         if save:
-            keeper.save([trial], now=True)
+            keeper.save([trial])
     return trial
 
 
@@ -179,16 +179,17 @@ def test_checkpoints_come_when_it_is_time(
     study: StudyRecord, given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keeper = Keeper(study)
-    trial = trained(keeper, begun(keeper, given()), 1)
-    keeper.save([trial])
-    assert not list(study.path.glob("trials/*/checkpoints"))
+    assert not keeper.due
     monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(keeping, "SAVE_SHARE", 0)
     soon = Keeper(study)
-    soon.runs = keeper.runs
+    assert soon.due
+    trial = trained(soon, begun(soon, given()), 1)
     soon.save([trial])
     assert list(study.path.glob("trials/*/checkpoints/member-1/last/state.json"))
-    assert soon.next_save > 0
+    assert not soon.due, "saving takes a small share of the time"
+    monkeypatch.setattr(keeping, "SAVE_SHARE", 0)
+    soon.save([trial])
+    assert soon.due
 
 
 class Killed(BaseException):

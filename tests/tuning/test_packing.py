@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 
 import pytest
@@ -13,9 +12,16 @@ from fitwell.data.contract import Data
 from fitwell.models import parameter_count
 from fitwell.tuning import packing
 from fitwell.tuning.members import Member, form
-from fitwell.tuning.packing import PADDED, alike_in_size, arrange, best_size, free_memory, most_members
+from fitwell.tuning.packing import (
+    PADDED,
+    alike_in_size,
+    arrange,
+    best_size,
+    free_memory,
+    most_members,
+    trainers,
+)
 from fitwell.tuning.population import Population
-from fitwell.tuning.solo import Solo
 
 Make = Callable[..., Member]
 
@@ -25,32 +31,30 @@ def said() -> tuple[list[str], Callable[[str], None]]:
     return texts, texts.append
 
 
-@pytest.mark.parametrize(("size", "threads"), list(itertools.product((1, 2, 4, 16), (1, 2, 3))))
+@pytest.mark.parametrize(("size", "workers"), list(itertools.product((1, 2, 4, 16), (1, 2, 3))))
 def test_every_member_is_trained_once_and_no_population_is_too_large(
-    size: int, threads: int, make: Make, digits: Data
+    size: int, workers: int, make: Make, digits: Data
 ) -> None:
     changes = [{"hidden": (width,), "batch_size": batch} for width in (8, 12, 60) for batch in (16, 32)] * 2
     members = [make(digits, **each) for each in changes]
-    trainers = arrange(members, size, threads, lambda _text: None)
-    found = [member for trainer in trainers for member in trainer.members]
+    groups = arrange(members, size, workers)
+    found = [member for group in groups for member in group]
     assert sorted(map(id, found)) == sorted(map(id, members))
-    for trainer in trainers:
-        assert isinstance(trainer, Population)
-        assert len(trainer.members) <= size
-        assert len({form(one.job) for one in trainer.members}) == 1
-        weights = [parameter_count(one.job.model) for one in trainer.members]
+    for group in groups:
+        assert len(group) <= size
+        assert len({form(one.job) for one in group}) == 1
+        weights = [parameter_count(one.job.model) for one in group]
         assert max(weights) <= PADDED * min(weights)
 
 
-def test_the_threads_share_alike_members_evenly(make: Make, digits: Data) -> None:
-    members = [make(digits) for _ in range(7)]
-    trainers = arrange(members, 8, 2, lambda _text: None)
-    assert sorted(len(trainer.members) for trainer in trainers) == [3, 4]
+def test_the_workers_share_alike_members_evenly(make: Make, digits: Data) -> None:
+    groups = arrange([make(digits) for _ in range(7)], 8, 2)
+    assert sorted(map(len, groups)) == [3, 4]
 
 
 def test_the_longest_is_the_first(make: Make, digits: Data) -> None:
-    trainers = arrange([make(digits, hidden=(w,)) for w in (4, 200, 40)], 1, 1, lambda _text: None)
-    works = [parameter_count(trainer.members[0].job.model) for trainer in trainers]
+    groups = arrange([make(digits, hidden=(w,)) for w in (4, 200, 40)], 1, 1)
+    works = [parameter_count(group[0].job.model) for group in groups]
     assert works == sorted(works, reverse=True)
 
 
@@ -64,8 +68,8 @@ def test_what_can_not_be_stacked_is_trained_alone_and_why_is_said(
         make(unlabelled, family="autoencoder", hidden=(8,)),
         make(digits),
     ]
-    trainers = arrange(members, 8, 1, say)
-    assert [type(trainer) for trainer in trainers].count(Solo) == 3
+    made = [trainer for group in arrange(members, 8, 1) for trainer in trainers(group, say)]
+    assert sorted(type(trainer).__name__ for trainer in made) == ["Population", "Solo", "Solo", "Solo"]
     assert sorted(texts) == [
         "trained alone: bf16 is rounded differently in a stack",
         "trained alone: the family autoencoder has a loss of its own",
@@ -73,8 +77,8 @@ def test_what_can_not_be_stacked_is_trained_alone_and_why_is_said(
     ]
 
 
-def test_no_members_no_trainers() -> None:
-    assert arrange([], 4, 2, lambda _text: None) == []
+def test_no_members_no_groups() -> None:
+    assert arrange([], 4, 2) == []
 
 
 def test_groups_are_alike_and_the_largest_is_the_first(make: Make, digits: Data) -> None:
@@ -123,13 +127,13 @@ def test_no_more_are_tried_once_that_does_not_help(steps, make: Make, digits: Da
     assert max(tried) == 4
 
 
-@pytest.mark.parametrize(("threads", "best"), [(1, 8), (2, 4), (3, 2), (100, 1)])
-def test_all_threads_together_stay_within_the_memory(
-    threads: int, best: int, steps, make: Make, digits: Data, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("workers", "best"), [(1, 8), (2, 4), (3, 2), (100, 1)])
+def test_all_workers_together_stay_within_the_memory(
+    workers: int, best: int, steps, make: Make, digits: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packing, "most_members", lambda _member: 9)
     tried = steps(lambda count: 1.0)
-    assert best_size(lambda: make(digits), threads)[0] == best == max(tried)
+    assert best_size(lambda: make(digits), workers)[0] == best == max(tried)
 
 
 def test_twice_the_memory_has_room_for_twice_as_many(
@@ -162,21 +166,3 @@ def test_trying_out_draws_nothing_and_changes_no_data(make: Make, digits: Data) 
 
 def test_free_memory_is_a_number_of_bytes() -> None:
     assert 2**20 < free_memory() < 2**50
-
-
-def test_what_is_faster_is_found_by_trying_both_ways(
-    make: Make, digits: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[int] = []
-    slow: set[int]
-
-    def step(population: packing.Population) -> None:
-        made.append(len(population.members))
-        time.sleep(0.03 if len(population.members) in slow else 0.001)
-
-    monkeypatch.setattr(packing.Population, "try_step", step)
-    slow = {2}
-    assert packing.faster_one_by_one(lambda: make(digits), size=4, cores=2)
-    slow = {4}
-    assert not packing.faster_one_by_one(lambda: make(digits), size=4, cores=2)
-    assert set(made) == {2, 4}, "both ways train as many"

@@ -43,20 +43,20 @@ def test_what_is_decided_already_is_left_as_it_is() -> None:
     assert again.plan == first.plan
 
 
-@pytest.mark.parametrize(("cores", "one_by_one"), [(1, False), (2, False), (2, True)])
+@pytest.mark.parametrize(("cores", "forks"), [(1, True), (2, True), (2, False)])
 def test_a_core_is_a_population_whose_size_fits_into_the_memory(
-    cores: int, one_by_one: bool, monkeypatch: pytest.MonkeyPatch
+    cores: int, forks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(setting, "faster_one_by_one", lambda *_: one_by_one)
+    monkeypatch.setattr(setting, "possible", lambda: forks)
     monkeypatch.setattr(threads, "available", lambda: cores)
     monkeypatch.setattr(packing, "most_members", lambda _member: 4)
     monkeypatch.setattr(packing, "_step_seconds", lambda population: 1e-3)
     texts, say = said()
     found = settle(PLAN, say)
-    ways = (1, cores) if one_by_one else (cores, 1)
-    assert (found.threads, found.cores, found.size) == (*ways, 4 // cores)
-    assert texts[-1].startswith(f"{4 // cores} trainings as one take")
-    assert texts[-1].endswith(f"us a step each, {4 // cores}.0 times less than alone")
+    workers = cores if forks else 1
+    assert (found.workers, found.size) == (workers, 4 // workers)
+    assert texts[-1].startswith(f"{4 // workers} trainings as one take")
+    assert texts[-1].endswith(f"us a step each, {4 // workers}.0 times less than alone")
 
 
 def test_where_that_is_no_faster_or_impossible_they_are_trained_one_by_one(

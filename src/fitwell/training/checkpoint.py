@@ -44,6 +44,54 @@ class State:
     sha256: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A training between two steps: what ``put_back`` needs to let a freshly made job go on.
+
+    Args:
+        state: all that is not tensors.
+        weights: of the model, with its buffers.
+        others: of the optimizer, the moving average and torch's own random generator.
+        best: the best weights so far; empty if there are none.
+    """
+
+    state: State
+    weights: dict[str, Tensor]
+    others: dict[str, Tensor]
+    best: dict[str, Tensor]
+
+
+def taken(job: Job, events_size: int = 0, seconds: float = 0.0) -> Snapshot:
+    """A snapshot of a job between two steps; its tensors are the job's own, not copies.
+
+    Args:
+        job: a training.
+        events_size: bytes of the event log that belong to this moment.
+        seconds: time spent training until now.
+    """
+    scalars, tensors = _optimizer_parts(job.optimizer.state_dict())
+    state = _state(job, scalars, events_size, seconds)
+    return Snapshot(state, job.model.state_dict(), tensors | _other_tensors(job), job.best_weights)
+
+
+def put_back(job: Job, snapshot: Snapshot) -> None:
+    """Bring a job to where another of the same plan was; torch's own random generator, too."""
+    state, others = snapshot.state, snapshot.others
+    job.model.load_state_dict(snapshot.weights)
+    job.optimizer.load_state_dict(_optimizer_state(state.optimizer, others))
+    job.schedule.load_state_dict(state.schedule)
+    job.epoch, job.position, job.step = state.epoch, state.position, state.step
+    job.best_score, job.best_epoch = state.best_score, state.best_epoch
+    job.best_weights = {name: value.to(job.device) for name, value in snapshot.best.items()}
+    if job.ema is not None:
+        job.ema.updates = state.ema_updates
+        job.ema.average = {k: v.to(job.device) for k, v in _under("ema.", others).items()}
+    job.tally.copy_(others["tally"])
+    torch.set_rng_state(others["rng.cpu"])
+    if "rng.cuda" in others:
+        torch.cuda.set_rng_state(others["rng.cuda"], job.device)
+
+
 def save(job: Job, folder: Path, events_size: int, seconds: float) -> None:
     """Save a job: ``best`` if its weights are newer than those saved, then ``last``.
 
@@ -58,11 +106,10 @@ def save(job: Job, folder: Path, events_size: int, seconds: float) -> None:
     """
     with storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        scalars, tensors = _optimizer_parts(job.optimizer.state_dict())
-        state = _state(job, scalars, events_size, seconds)
-        if job.best_weights and _saved_best(folder) != job.best_epoch:
-            _write(folder, "best", job.best_weights, {}, state)
-        _write(folder, "last", job.model.state_dict(), tensors | _other_tensors(job), state)
+        snapshot = taken(job, events_size, seconds)
+        if snapshot.best and _saved_best(folder) != job.best_epoch:
+            _write(folder, "best", snapshot.best, {}, snapshot.state)
+        _write(folder, "last", snapshot.weights, snapshot.others, snapshot.state)
 
 
 def load(job: Job, folder: Path) -> State | None:
@@ -75,22 +122,9 @@ def load(job: Job, folder: Path) -> State | None:
     if last is None:
         return None
     state, weights, others = _read(last)
-    job.model.load_state_dict(weights)
-    job.optimizer.load_state_dict(_optimizer_state(state.optimizer, others))
-    job.schedule.load_state_dict(state.schedule)
-    job.epoch, job.position, job.step = state.epoch, state.position, state.step
-    job.best_score, job.best_epoch = state.best_score, state.best_epoch
-    best = _complete(folder, "best")
-    if state.best_epoch and best is not None:
-        # `best` may be newer than `last`, if the process died between the two: it is found again on the way.
-        job.best_weights = {name: value.to(job.device) for name, value in _read(best)[1].items()}
-    if job.ema is not None:
-        job.ema.updates = state.ema_updates
-        job.ema.average = {k: v.to(job.device) for k, v in _under("ema.", others).items()}
-    job.tally.copy_(others["tally"])
-    torch.set_rng_state(others["rng.cpu"])
-    if "rng.cuda" in others:
-        torch.cuda.set_rng_state(others["rng.cuda"], job.device)
+    place = _complete(folder, "best") if state.best_epoch else None
+    # `best` may be newer than `last`, if the process died between the two: it is found again on the way.
+    put_back(job, Snapshot(state, weights, others, _read(place)[1] if place is not None else {}))
     return state
 
 

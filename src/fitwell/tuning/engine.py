@@ -1,27 +1,23 @@
-"""The engine: trains trials as populations, replaces those that end in flight, and stops when the time is over."""
+"""The engine: trains trials side by side, replaces those that end in flight, and stops when the time is over."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Protocol
-
-import torch
 
 from fitwell.errors import Preempted
 from fitwell.training.interrupts import noted
-from fitwell.training.threads import threads as using_threads
 from fitwell.tuning.halving import Halving
 from fitwell.tuning.keeping import Keeper
-from fitwell.tuning.packing import Say, Trainer, arrange
-from fitwell.tuning.trials import DEFAULT, FAILURES, Trial, reason
+from fitwell.tuning.members import Member
+from fitwell.tuning.packing import Say
+from fitwell.tuning.team import Here, Team, team
+from fitwell.tuning.trials import DEFAULT, Row, Trial
 
 GRACE = 0.1  # of the time, beyond its end, for trials that are nearly through
-CAREFUL = 1.5  # times what was measured on one thread alone, before all are at work
-HINDERED = 3.0  # times the fastest epoch that all cores together took: somebody else needs one of them
+CAREFUL = 1.5  # times what was measured by one worker alone, before all are at work
 GIVEN_UP = 0.5  # of the epochs of many trials are trained, where the worse ones are given up
 More = Callable[[int], list[Trial]]
 ENDED = Callable[[Trial], None]
@@ -42,30 +38,26 @@ class Engine:
 
     Args:
         size: members of one population, at most.
-        threads: of Python, each with a population: OpenMP's threads wait for each other at every operation, which on a
-            busy machine takes many times as long.
+        workers: processes, each with a population; 1 for this one.
         keeper: records them.
         halving: gives up the worse ones early; None trains all to their end.
         until: when nothing more is trained, on the monotonic clock.
         begin_until: when no further trial begins.
         say: is told what a person should know.
         pace: seconds that an epoch of a member takes, as far as it is known; it is measured again with each epoch.
-        cores: of each population, by OpenMP, where one after another with all cores was measured to be faster.
     """
 
     def __init__(  # noqa: PLR0913 - what many trainings need
-        self, size: int, threads: int, keeper: Keeper, halving: Halving | None = None,
+        self, size: int, workers: int, keeper: Keeper, halving: Halving | None = None,
         until: float = math.inf, say: Say = lambda _text: None, *, begin_until: float = math.inf, pace: float = 0.0,
-        cores: int = 1,
     ) -> None:  # fmt: skip
-        self.size, self.threads, self.keeper, self.halving = size, threads, keeper, halving
+        self.size, self.workers, self.keeper, self.halving = size, workers, keeper, halving
         self.until, self.begin_until, self.told, self._say = until, begin_until, set[str](), say
         self.running: list[Trial] = []
-        self.began, self.cores, self.fastest = time.monotonic(), cores, math.inf
+        self.team: Team = Here([], say)
+        self.began = time.monotonic()
         self.pace, self.measured = CAREFUL * pace, False
-        self.width = (
-            size * threads
-        )  # members of a trial, as the last one had; the first one is asked for alone
+        self.width = size * workers  # members of a trial, as the last one had; the first is asked for alone
 
     def say(self, text: str) -> None:
         """Say a thing once."""
@@ -85,49 +77,49 @@ class Engine:
             Preempted: a signal came; the epoch under way was ended, and everything saved.
         """
         self.running = [trial for trial in going_on or [] if not self._refused(trial, ended)]
-        trainers: list[Trainer] = []
-        workers = self.threads * self.cores
-        with using_threads(self.cores), _pool(workers) as pool, noted() as interrupts:
-            while True:
-                if interrupts.received:
-                    self.keeper.save(self.running, now=True)
-                    raise preempted(self.keeper, interrupts.received)
-                if self._take(more, ended) or not trainers:
-                    active = [member for trial in self.running for member in trial.active]
-                    trainers = arrange(active, self.size, self.threads, self.say)
-                if not trainers:
-                    return
-                start, trained = time.monotonic(), sum(len(trainer.members) for trainer in trainers)
-                rows = self._trained(pool, trainers)
-                self._end_epoch(trainers, rows)
-                if self._let_go(trainers, ended):
-                    trainers = []
-                self.keeper.save(self.running)
-                taken = (time.monotonic() - start) / trained
-                self.pace = (self.pace + taken) / 2 if self.measured else taken
-                self.measured = True
-                if self._hindered(taken):
-                    trainers = []
+        try:
+            with noted() as interrupts:
+                while True:
+                    if interrupts.received:
+                        self._save()
+                        raise preempted(self.keeper, interrupts.received)
+                    if self._take(more, ended) or not self.team.members:
+                        self._gather()
+                    if not self.team.members:
+                        return
+                    self._train()
+                    self._let_go(ended)
+                    if self.keeper.due:
+                        self._save()
+        finally:
+            self.team.dismiss()
 
-    def _trained(self, pool: ThreadPoolExecutor, trainers: list[Trainer]) -> list[list[dict[str, float]]]:
-        """An epoch of each trainer: side by side, or one after another if each has all cores."""
-        if self.cores > 1:
-            return [_epoch(trainer) for trainer in trainers]
-        return list(pool.map(_epoch, trainers))
+    def _gather(self) -> None:
+        """All that is active becomes one team."""
+        self._disband()
+        active = [member for trial in self.running for member in trial.active]
+        self.team = team(active, self.size, self.workers, self.say)
 
-    def _hindered(self, taken: float) -> bool:
-        """Whether all cores for each population, which was faster once, have become a hindrance: then side by side."""
-        self.fastest = min(self.fastest, taken)
-        if self.cores == 1 or taken < HINDERED * self.fastest:
-            return False
-        self.size, self.threads, self.cores = -(-self.size // self.cores), self.threads * self.cores, 1
-        torch.set_num_threads(1)
-        self.say("the machine has become busy: populations go on with one core each")
-        return True
+    def _disband(self) -> None:
+        self.team.bring()
+        self.team.dismiss()
+        self.team = Here([], self.say)
+
+    def _train(self) -> None:
+        """An epoch of the team."""
+        start = time.monotonic()
+        self._end_epoch(self.team.members, self.team.epoch())
+        taken = (time.monotonic() - start) / len(self.team.members)
+        self.pace = (self.pace + taken) / 2 if self.measured else taken
+        self.measured = True
+
+    def _save(self) -> None:
+        self.team.bring()
+        self.keeper.save(self.running)
 
     def _take(self, more: More, ended: ENDED) -> bool:
         """Begin as many trials as there is room for; whether there are new ones."""
-        room = self.size * self.threads - sum(len(trial.active) for trial in self.running)
+        room = self.size * self.workers - sum(len(trial.active) for trial in self.running)
         taken: list[Trial] = []
         while room > 0 and time.monotonic() < min(self.until, self.begin_until):
             new = more(max(1, room // self.width))
@@ -161,8 +153,8 @@ class Engine:
             sure = self.halving is None or trial.stage == DEFAULT or trial.epochs >= whole / 2
             epochs += left * width * (1.0 if sure else GIVEN_UP)
             longest = max(longest, left)
-        # The last one has a thread of its own, but not the others' company.
-        return self.pace * max(epochs, longest * self.threads)
+        # The last one has a worker of its own, but not the others' company.
+        return self.pace * max(epochs, longest * self.workers)
 
     def _hurry(self) -> None:
         """Give up the worst trials if there is no time for all: some that end are worth more than many that don't."""
@@ -187,11 +179,9 @@ class Engine:
             ended(trial)
         return bool(trial.failed)
 
-    def _end_epoch(self, trainers: list[Trainer], rows: list[list[dict[str, float]]]) -> None:
+    def _end_epoch(self, members: Sequence[Member], rows: Sequence[Row]) -> None:
         """Hand the figures to the trials, and give up the worse ones."""
-        figures: dict[int, dict[str, float]] = {}
-        for trainer, own in zip(trainers, rows, strict=True):
-            figures |= {id(member): row for member, row in zip(trainer.members, own, strict=True)}
+        figures = {id(member): row for member, row in zip(members, rows, strict=True)}
         trained: list[Trial] = []
         for trial in self.running:
             own = [figures[id(member)] for member in trial.members if id(member) in figures]
@@ -209,25 +199,15 @@ class Engine:
                     trial.late = True
                     trial.stopped = f"after {trial.epochs} of {whole} epochs: the time was over"
 
-    def _let_go(self, trainers: list[Trainer], ended: ENDED) -> bool:
-        """Record the trials that have ended; whether there are any, or trainers with members that have."""
+    def _let_go(self, ended: ENDED) -> None:
+        """Record the trials that have ended; then, or when a member has, whoever is left forms a new team."""
         over = [trial for trial in self.running if not trial.active]
+        if over or any(member.finished for member in self.team.members):
+            self._disband()
         for trial in over:
             self.running.remove(trial)
             self.keeper.end(trial)
             ended(trial)
-        return bool(over) or any(member.finished for trainer in trainers for member in trainer.members)
-
-
-def _epoch(trainer: Trainer) -> list[dict[str, float]]:
-    """An epoch of a trainer. What goes wrong in a training by itself is the end of that one alone."""
-    try:
-        return trainer.epoch()
-    except FAILURES as error:
-        if len(trainer.members) > 1:
-            raise
-        trainer.members[0].failed = reason(error)
-        return [{}]
 
 
 def preempted(keeper: Keeper, number: int) -> Preempted:
@@ -240,13 +220,3 @@ def preempted(keeper: Keeper, number: int) -> Preempted:
     )
     error.signal = number
     return error
-
-
-@contextmanager
-def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(threads, thread_name_prefix="population", initializer=_one_core) as pool:
-        yield pool
-
-
-def _one_core() -> None:
-    torch.set_num_threads(1)

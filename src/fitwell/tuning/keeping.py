@@ -92,11 +92,14 @@ class Keeper:
             row["loss/batch"] = math.nan  # as of any run that diverged
         log.append(step, float(trial.epochs), row)
 
-    def save(self, trials: list[Trial], now: bool = False) -> None:
-        """Save checkpoints of all members that train, when it is time, or now."""
+    @property
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return time.monotonic() >= self.next_save
+
+    def save(self, trials: list[Trial]) -> None:
+        """Save checkpoints of all members that train."""
         start = time.monotonic()
-        if start < self.next_save and not now:
-            return
         for trial in trials:
             self._save(trial)
         end = time.monotonic()

@@ -24,6 +24,7 @@ from fitwell.plan import Plan
 from fitwell.run.events import EventLog
 from fitwell.study import StudyRecord, TrialRecord
 from fitwell.training.interrupts import noted
+from fitwell.training.threads import threads
 from fitwell.tuning.engine import ENDED, Engine, MakeEngine, More, preempted
 from fitwell.tuning.halving import Halving
 from fitwell.tuning.keeping import Further, Keeper
@@ -306,11 +307,12 @@ def train(orders: Orders, trials: Sequence[Sent]) -> tuple[list[int], list[str]]
         orders.size, 1, keeper, orders.halving, orders.until + now, said.append,
         begin_until=orders.begin_until + now, pace=orders.pace,
     )  # fmt: skip
-    engine.run(
-        lambda room: [new.popleft() for _ in range(min(room, len(new)))],
-        lambda trial: over.append(trial.number),
-        going_on,
-    )
+    with threads(1):  # a task has one core
+        engine.run(
+            lambda room: [new.popleft() for _ in range(min(room, len(new)))],
+            lambda trial: over.append(trial.number),
+            going_on,
+        )
     return over, said
 
 
@@ -335,10 +337,9 @@ def on_ray(ray: Any) -> MakeEngine:
     """
     sender = Sender(ray.put)
 
-    def engine(  # noqa: PLR0913 - what ``Engine`` is given
-        size: int, _threads: int, keeper: Keeper, halving: Halving | None = None, until: float = float("inf"),
-        say: Say = lambda _text: None, *, begin_until: float = float("inf"),
-        pace: float = 0.0, cores: int = 1,  # noqa: ARG001 - a worker has one
+    def engine(
+        size: int, _workers: int, keeper: Keeper, halving: Halving | None = None, until: float = float("inf"),
+        say: Say = lambda _text: None, *, begin_until: float = float("inf"), pace: float = 0.0,
     ) -> OnRay:  # fmt: skip
         clock = time.time() - time.monotonic()
         path = str(Path(keeper.study.path).resolve())

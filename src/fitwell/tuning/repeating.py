@@ -70,9 +70,7 @@ def train(course: Course, trials: Sequence[Trial], keeper: Keeper) -> None:
 
     setting = course.setting
     size = _population([*waiting, *interrupted], setting)
-    engine = Engine(
-        size, setting.threads, keeper, None, course.until, course.observer.say, cores=setting.cores
-    )
+    engine = Engine(size, setting.workers, keeper, None, course.until, course.observer.say)
     engine.run(more, ended, interrupted)
 
 
@@ -84,8 +82,8 @@ def _population(trials: Sequence[Trial], setting: Setting) -> int:
     """Members of a population, so that all trials train at once, unless the largest would not fit so often."""
     made = [member(trial.plan, trial.parts[0]) for trial in _one_a_model(trials)]
     largest = max(made, key=lambda one: parameter_count(one.job.model))
-    at_once = -(-len(trials) // setting.threads)
-    return max(1, min(at_once, most_members(largest) // setting.threads))
+    at_once = -(-len(trials) // setting.workers)
+    return max(1, min(at_once, most_members(largest) // setting.workers))
 
 
 def _one_a_model(trials: Sequence[Trial]) -> list[Trial]:

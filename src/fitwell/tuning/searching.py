@@ -199,8 +199,8 @@ class Search:
 
         keeper, halving = Keeper(self.study), _halving(recorded) if self.halve else None
         engine = self.course.engine(
-            self.setting.size, self.setting.threads, keeper, halving, self.until, self.say,
-            begin_until=begin_until, pace=self.setting.pace, cores=self.setting.cores,
+            self.setting.size, self.setting.workers, keeper, halving, self.until, self.say,
+            begin_until=begin_until, pace=self.setting.pace,
         )  # fmt: skip
         engine.run(more, ended, [keeper.take_up(one, self.parts) for one in running])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +12,14 @@ from fitwell import data as datasets
 from fitwell.data.contract import Data
 from fitwell.plan import Plan
 from fitwell.training import threads
-from fitwell.training.job import Job
 from fitwell.training.prepare import load, prepare
+from fitwell.tuning.apart import possible
 from fitwell.tuning.measuring import objective_of
 from fitwell.tuning.members import Member, member
 from fitwell.tuning.objective import Objective
-from fitwell.tuning.packing import Say, best_size, faster_one_by_one
+from fitwell.tuning.packing import Say, best_size
 
-MEASURED = 1.3  # times what the steps take: the epoch is measured, too
+MEASURED = 1.3  # times what the steps take
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,17 @@ class Setting:
         plan: decided throughout.
         data: of the plan, on its device.
         size: members of one population, measured.
-        threads: populations side by side.
-        cores: of each population; more than one where that was measured to be faster than one population a core.
-        pace: seconds that an epoch of a member takes, all threads at work.
+        workers: populations side by side, each in a process on one core; 1 for this process alone.
+        pace: seconds that an epoch of a member takes, all workers at work.
         reasons: of what was decided.
     """
 
     plan: Plan
     data: Data
     size: int
-    threads: int
+    workers: int
     pace: float
     reasons: dict[str, str]
-    cores: int = 1
 
     @property
     def objective(self) -> Objective:
@@ -69,14 +68,13 @@ def settle(plan: Plan, say: Say) -> Setting:
     data = load(plan)
     job, reasons = prepare(plan, data, say)
     data = datasets.to_device(data, torch.device(job.plan.device))
-    cores = threads.available() if job.plan.device == "cpu" else 1
+    workers = threads.available() if job.plan.device == "cpu" and possible() else 1
 
     def fresh() -> Member:
         return member(job.plan, data)
 
-    with threads.threads(1):
-        size, seconds = best_size(fresh, cores)
-    one_by_one = 1 < cores <= size and faster_one_by_one(fresh, size, cores)
+    with threads.threads(1) if workers > 1 else nullcontext():
+        size, seconds = best_size(fresh, workers)
     if size > 1:
         gain = seconds[1] / seconds[size]
         say(
@@ -84,13 +82,6 @@ def settle(plan: Plan, say: Say) -> Setting:
         )
     elif seconds:
         say("on this machine these trainings are as fast one by one as together")
-    pace = _pace(job, seconds.get(size, 0.0), cores)
-    if one_by_one:
-        return Setting(job.plan, data, size, 1, pace, reasons, cores)
-    return Setting(job.plan, data, size, cores, pace, reasons)
-
-
-def _pace(job: Job, step_seconds: float, cores: int) -> float:
-    """Seconds of an epoch; 0 where no step was measured."""
-    steps = job.schedule.steps / job.epochs
-    return MEASURED * step_seconds * steps / cores
+    # The epoch is measured, too.
+    pace = MEASURED * seconds.get(size, 0.0) * job.schedule.steps / job.epochs / workers
+    return Setting(job.plan, data, size, workers, pace, reasons)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 import torch
 
 _ONE_AT_A_TIME = threading.Lock()  # torch's own generator is that of the whole process
+if hasattr(os, "register_at_fork"):  # in a forked process nobody is left who could let go of it
+    os.register_at_fork(after_in_child=_ONE_AT_A_TIME._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -86,13 +86,12 @@ def _train(course: Course, trials: Iterator[Trial], data: _Divided) -> None:
     ]
     engine = course.engine(
         setting.size,
-        setting.threads,
+        setting.workers,
         keeper,
         None,
         course.until,
         course.observer.say,
         pace=setting.pace,
-        cores=setting.cores,
     )  # fmt: skip
     engine.run(lambda room: list(itertools.islice(trials, room)), lambda _trial: None, interrupted)
 

@@ -150,7 +150,7 @@ def test_given_a_test_part_of_its_own_its_labels_decide_nothing(
 def test_with_folds_a_score_is_their_mean(count: int, tune, tmp_path: Path) -> None:
     study = tune(GRID, None, cv=count)
     parts = folds(study.plan.data, count, study.plan.seed)
-    from fitwell.tuning.packing import arrange
+    from fitwell.tuning.packing import trainers
     from fitwell.tuning.trials import Trial
 
     for trial in tried(study):
@@ -159,7 +159,7 @@ def test_with_folds_a_score_is_their_mean(count: int, tune, tmp_path: Path) -> N
             single = Trial(1, {}, trial.plan, [data])
             single.begin()
             while single.active:
-                (trainer,) = arrange(single.active, 1, 1, lambda _text: None)
+                (trainer,) = trainers(single.active, lambda _text: None)
                 single.add(trainer.epoch())
             scores.append(single.score)
         assert trial.score == pytest.approx(statistics.fmean(scores), rel=1e-5)

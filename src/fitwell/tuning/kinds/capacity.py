@@ -125,7 +125,7 @@ def _widths(course: Course) -> list[int]:
     if request.get("decided"):
         return list(request["decided"])
     found = request["sizes"] or sizes.widths(setting.plan, setting.data)
-    left = None if math.isinf(course.until) else FIRST * setting.threads * (course.until - time.monotonic())
+    left = None if math.isinf(course.until) else FIRST * setting.workers * (course.until - time.monotonic())
     with threads.threads(1):
         kept, seconds = sizes.affordable(setting.plan, setting.data, found, left)
     if request["sizes"]:
@@ -133,7 +133,7 @@ def _widths(course: Course) -> list[int]:
     elif len(kept) < len(found):
         text = f"there was no time for widths beyond {kept[-1]}"
         course.study.write(notes=[*course.study.notes, text])
-    total = seconds * request["resamples"] / setting.threads
+    total = seconds * request["resamples"] / setting.workers
     course.observer.say(
         f"{len(kept)} sizes on {request['resamples']} training sets: about {total:.0f} s alone, less together"
     )

@@ -84,22 +84,7 @@ class FittedRun(Run):
         Returns:
             The table, the metrics, and why there are none although there is a target.
         """
-        import pandas as pd
-
-        outputs, samples = self._outputs(data)
-        target = self.fitted.shape.target
-        said = answers(outputs, self.fitted)
-        columns: dict[str, Any] = {"sample": list(samples.rows)} if samples.rows else {}
-        if said.ndim == 1:
-            columns["prediction"] = said
-        else:
-            flat = said.reshape(len(said), -1)
-            columns |= {f"prediction {i}": flat[:, i] for i in range(flat.shape[1])}
-        if target.kind in ("classes", "binary"):
-            chances = probabilities(outputs, target).numpy()
-            columns |= {f"p({name})": chances[:, i] for i, name in enumerate(target.names)}
-        scores, note = _scores(outputs, samples, target)
-        return pd.DataFrame(columns), scores, note
+        return told(*self._outputs(data), self.fitted)
 
     def _outputs(self, data: Any) -> tuple[torch.Tensor, Samples]:
         plan = self.plan.change(source=data).data
@@ -117,6 +102,33 @@ class FittedRun(Run):
         from fitwell.views.report import write_report
 
         return write_report(self)
+
+
+def told(
+    outputs: torch.Tensor, samples: Samples, fitted: Fitted
+) -> tuple[pd.DataFrame, dict[str, float], str]:
+    """See ``FittedRun.predictions``.
+
+    Args:
+        outputs: of a model, or of several together.
+        samples: that they are of.
+        fitted: the model, or one of these.
+    """
+    import pandas as pd
+
+    target = fitted.shape.target
+    said = answers(outputs, fitted)
+    columns: dict[str, Any] = {"sample": list(samples.rows)} if samples.rows else {}
+    if said.ndim == 1:
+        columns["prediction"] = said
+    else:
+        flat = said.reshape(len(said), -1)
+        columns |= {f"prediction {i}": flat[:, i] for i in range(flat.shape[1])}
+    if target.kind in ("classes", "binary"):
+        chances = probabilities(outputs, target).numpy()
+        columns |= {f"p({name})": chances[:, i] for i, name in enumerate(target.names)}
+    scores, note = _scores(outputs, samples, target)
+    return pd.DataFrame(columns), scores, note
 
 
 def _scores(outputs: torch.Tensor, samples: Samples, target: Target) -> tuple[dict[str, float], str]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from fitwell import data as datasets
 from fitwell.errors import DataError, FitwellError, PlanError, Preempted, RunError
-from fitwell.fitting import answers
+from fitwell.fitting import answers, told
 from fitwell.plan import DataPlan, Plan
 from fitwell.run import find_run
 from fitwell.run.lock import locked
@@ -29,7 +29,7 @@ from fitwell.training.prepare import load
 from fitwell.training.process import process_kept
 from fitwell.tuning.cluster import engines
 from fitwell.tuning.engine import Engine, MakeEngine
-from fitwell.tuning.ensembles import SIZE, Ensemble, ensemble
+from fitwell.tuning.ensembles import SIZE, Ensemble, ensemble, recorded
 from fitwell.tuning.keeping import sweep
 from fitwell.tuning.kinds import Course, Observer, kind
 from fitwell.tuning.kinds.capacity import chosen, prepared
@@ -41,7 +41,11 @@ from fitwell.tuning.setting import Setting, settle
 from fitwell.tuning.stages import default_space
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import torch
     from matplotlib.figure import Figure
+
+    from fitwell.data.contract import Samples
 
 TRIALS = 64  # where neither their number nor a time is given
 AUTO = "auto"
@@ -124,9 +128,36 @@ class EnsembleModel:
         chances: np.ndarray = probabilities(self._outputs(data), target).numpy()
         return chances
 
-    def _outputs(self, data: Any) -> Any:
+    def predictions(self, data: Any) -> tuple[pd.DataFrame, dict[str, float], str]:
+        """As ``FittedRun.predictions``."""
+        return told(*self._read(data), self.made.members[0])
+
+    def _outputs(self, data: Any) -> torch.Tensor:
+        return self._read(data)[0]
+
+    def _read(self, data: Any) -> tuple[torch.Tensor, Samples]:
         samples = datasets.read(self.plan.change(source=data).data, self.made.members[0].shape)
-        return self.made.outputs(samples)
+        return self.made.outputs(samples), samples
+
+
+def ensemble_of(path: str | Path) -> EnsembleModel:
+    """The models that were chosen when a study ended, whose figures its summary and its report tell.
+
+    Args:
+        path: of the study.
+
+    Raises:
+        RunError: it has none, or a model is gone.
+    """
+    study = StudyRecord(path)
+    made = recorded(study)
+    if made is None:
+        raise RunError(
+            f"study {study.name} has no ensemble",
+            "models of a search that are better together than the best one alone",
+            "predict without --ensemble, or tune with more trials",
+        )
+    return EnsembleModel(made, study.plan)
 
 
 def tune(  # noqa: PLR0913 - what people may ask for

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from fitwell import tuned
@@ -83,6 +86,30 @@ def test_a_study_predicts_is_shown_listed_and_reported(fitwell, files, space, re
     assert "search for settings" in again.out
     told = json.loads(fitwell("resume", "last", "--json").out)
     assert told["study"]["best"] == record().best.number
+
+
+def test_the_best_trials_predict_together(fitwell, files, space, record, refused, tmp_path) -> None:
+    fitwell("tune", files / "table.csv", "--space", space, "--trials", 3, "--method", "random", *QUICK)
+    study = record()
+    members = [one.number for one in study.trials if (one.path / "model").is_dir()][:2]
+    told = {"members": [members[0], members[1], members[1]], "metrics": {}, "gain": 0.1}
+    study.write(summary=study.summary | {"ensemble": told})
+    out = tmp_path / "together.csv"
+    assert fitwell("predict", "last", files / "table.csv", "--ensemble", "--out", out).code == 0
+    assert "NEW_DATA --ensemble --out" in fitwell("show", "last").out
+    alone = []
+    for number in members:
+        path = next(one.path for one in study.trials if one.number == number)
+        table = fitwell("predict", path, files / "table.csv").out
+        alone.append(pd.read_csv(io.StringIO(table))["p(no)"])
+    expected = (alone[0] + 2 * alone[1]) / 3
+    assert pd.read_csv(out)["p(no)"].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-6)
+    single = next(one.path for one in study.trials)
+    assert "has one model, no ensemble" in refused(1, "predict", single, files / "table.csv", "--ensemble")
+    shutil.rmtree(next(one.path for one in study.trials if one.number == members[1]))
+    assert f"trial {members[1]} of study" in refused(1, "predict", "last", files / "table.csv", "--ensemble")
+    study.write(summary=study.summary | {"ensemble": None})
+    assert "has no ensemble" in refused(1, "predict", "last", files / "table.csv", "--ensemble")
 
 
 def test_an_interrupted_study_is_resumed_by_its_name(

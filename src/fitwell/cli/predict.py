@@ -12,7 +12,9 @@ from fitwell.cli.common import JsonOption, RunsOption
 from fitwell.errors import RunError
 
 if TYPE_CHECKING:
+    from fitwell.fitting import FittedRun
     from fitwell.run import Run
+    from fitwell.tuned import EnsembleModel
 
 
 def command(
@@ -21,17 +23,19 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="CSV file to write; by default stdout.", metavar="FILE")
     ] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Of a study: the best trials together.")
+    ] = False,
     runs: RunsOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Predict: a line a sample, with the probability of each class."""
-    from fitwell.fitting import FittedRun
     from fitwell.run import find_run
     from fitwell.run.files import write_atomic
 
     found = find_run(run, runs)
-    _check(found)
-    table, scores, note = FittedRun(found.path).predictions(data)
+    _check(found, ensemble)
+    table, scores, note = _model(found, ensemble).predictions(data)
     text = table.to_csv(index=False)
     if out:
         write_atomic(out, text.encode())
@@ -51,8 +55,24 @@ def command(
         typer.echo(text, nl=False)
 
 
-def _check(run: Run) -> None:
+def _model(run: Run, ensemble: bool) -> FittedRun | EnsembleModel:
+    if ensemble:
+        from fitwell.tuned import ensemble_of
+
+        return ensemble_of(run.path)
+    from fitwell.fitting import FittedRun
+
+    return FittedRun(run.path)
+
+
+def _check(run: Run, ensemble: bool) -> None:
     """Refuse what has ended without a model."""
+    if ensemble and not run.study:
+        raise RunError(
+            f"run {run.name} has one model, no ensemble",
+            "a study of `fitwell tune`",
+            f"`fitwell predict {run.name} DATA` uses its model",
+        )
     if run.watched:
         raise RunError(
             f"run {run.name} was only watched: its model is the script's own, fitwell has none",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fitwell.data.contract import Data, Samples, Split
+from fitwell.errors import RunError
 from fitwell.study import StudyRecord, TrialRecord
 from fitwell.training.artifact import Fitted, load_model
 from fitwell.training.evaluation import metrics, outputs_of
@@ -63,6 +64,25 @@ def ensemble(study: StudyRecord, data: Data, size: int = SIZE) -> Ensemble | Non
     if len(set(chosen)) < 2:
         return None
     return Ensemble(tuple(found[i][1] for i in chosen), tuple(found[i][0].number for i in chosen))
+
+
+def recorded(study: StudyRecord) -> Ensemble | None:
+    """The ensemble that was chosen when a study ended, and whose figures its summary tells; None if none was.
+
+    Raises:
+        RunError: a trial's model is gone.
+    """
+    numbers = [int(number) for number in (study.summary.get("ensemble") or {}).get("members", [])]
+    places = {one.number: one.path for one in study.trials}
+    missing = [number for number in numbers if number not in places]
+    if missing:
+        raise RunError(
+            f"trial {missing[0]} of study {study.name} is gone, which its ensemble needs",
+            "the trials' folders within the study's",
+            "predict without --ensemble, or tune again",
+        )
+    models = {number: load_model(places[number] / "model") for number in set(numbers)}
+    return Ensemble(tuple(models[number] for number in numbers), tuple(numbers)) if numbers else None
 
 
 def _candidates(study: StudyRecord) -> list[TrialRecord]:

@@ -425,7 +425,7 @@ def _told(inside: Sequence[Any], outside: Sequence[Any]) -> tuple[str, float]:
 def next_commands(study: StudyRecord, name: str) -> list[str]:
     """The commands that make use of the study."""
     going_on = [f"fitwell resume {name}"] if study.state == "preempted" else []
-    able = (
-        [f"fitwell predict {name} NEW_DATA --out predictions.csv"] if (study.path / "model").is_dir() else []
-    )
+    together = " --ensemble" if ((study.summary.get("ensemble") or {}).get("gain") or 0) > 0 else ""
+    predict = f"fitwell predict {name} NEW_DATA{together} --out predictions.csv"
+    able = [predict] if (study.path / "model").is_dir() else []
     return [*going_on, *able, f"fitwell report {name}"]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from fitwell.models import parameter_count
+from fitwell.models.dropout import Dropout
 from fitwell.models.mlp import FEW, BatchNorm, Codes, build, defaults
 from fitwell.models.periodic import Periodic
 from fitwell.plan import ModelPlan
@@ -56,7 +57,7 @@ def test_a_signal_passes_many_relu_layers_without_fading_or_growing():
 
 def test_norm_and_dropout_stand_where_they_were_asked_for():
     layers = build(plan((8,), norm="layer", dropout=0.5), PIXELS).layers
-    assert [type(layer) for layer in layers] == [nn.Linear, nn.LayerNorm, nn.ReLU, nn.Dropout, nn.Linear]
+    assert [type(layer) for layer in layers] == [nn.Linear, nn.LayerNorm, nn.ReLU, Dropout, nn.Linear]
 
 
 def test_an_image_is_standardised_and_flattened():

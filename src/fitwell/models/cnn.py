@@ -17,6 +17,7 @@ from fitwell.models import (
     Standardize,
     supervised,
 )
+from fitwell.models.dropout import Dropout
 from fitwell.models.mlp import dense
 from fitwell.plan import ModelPlan
 from fitwell.shape import Shape
@@ -105,7 +106,7 @@ def build(plan: ModelPlan, shape: Shape) -> nn.Module:
     head = nn.Sequential(
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Dropout(float(plan.dropout)),
+        Dropout(float(plan.dropout)),
         dense(hidden[-1], shape.target.outputs, None),
     )
     return Cnn(Standardize(image.mean, image.std), stem, nn.Sequential(*stages), head)

@@ -15,6 +15,7 @@ from fitwell.models import (
     Standardize,
     supervised,
 )
+from fitwell.models.dropout import Dropout
 from fitwell.models.periodic import Periodic
 from fitwell.plan import ModelPlan
 from fitwell.shape import Input, Shape
@@ -151,7 +152,7 @@ def hidden_layers(plan: ModelPlan, widths: list[int]) -> Iterator[nn.Module]:
             yield NORMS[plan.norm](outputs)
         yield ACTIVATIONS[plan.activation]()
         if plan.dropout:
-            yield nn.Dropout(float(plan.dropout))
+            yield Dropout(float(plan.dropout))
 
 
 def build(plan: ModelPlan, shape: Shape) -> nn.Module:

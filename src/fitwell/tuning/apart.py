@@ -27,6 +27,7 @@ from fitwell.tuning.streams import drawing_from
 from fitwell.tuning.trials import Row
 
 EPOCH, BRING = "epoch", "bring"  # what a worker is asked for
+TENSORS = 3  # groups of them in a checkpoint: weights, others, best
 
 
 class Trains(Protocol):
@@ -122,8 +123,11 @@ class Worker:
             FitwellError: the process was ended from outside.
         """
         self._ask(BRING)
-        for member, packed in zip(self.members, self._answer(), strict=True):
-            _put_back(member, packed)
+        for member in self.members:  # one after another: all at once would take as much memory again
+            state = self._answer()
+            tensors = [from_bytes(self._heard(self.pipe.recv_bytes)) for _ in range(TENSORS)]
+            with drawing_from(member.stream):
+                checkpoint.put_back(member.job, checkpoint.Snapshot(state, *tensors))
 
     def end(self) -> None:
         """End the process."""
@@ -139,13 +143,16 @@ class Worker:
             raise self._gone() from None
 
     def _answer(self) -> Any:
-        try:
-            answer = self.pipe.recv()
-        except (EOFError, OSError):
-            raise self._gone() from None
+        answer = self._heard(self.pipe.recv)
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    def _heard(self, receive: Callable[[], Any]) -> Any:
+        try:
+            return receive()
+        except (EOFError, OSError):
+            raise self._gone() from None
 
     def _gone(self) -> FitwellError:
         self.process.join()
@@ -172,7 +179,8 @@ def _work(pipe: Connection, parents: Connection, make: Make, members: Sequence[M
                 pipe.send(([_told(one, rows[id(one)]) for one in members], said))
                 said.clear()
             else:
-                pipe.send([_packed(one) for one in members])
+                for one in members:
+                    _send(pipe, one)
     except (EOFError, OSError):
         return
     except BaseException as error:
@@ -206,16 +214,10 @@ def _tell(member: Member, told: Told) -> None:
         member.add(told.row)
 
 
-def _packed(member: Member) -> tuple[checkpoint.State, bytes, bytes, bytes]:
+def _send(pipe: Connection, member: Member) -> None:
+    """Send what a checkpoint of a member would hold."""
     with drawing_from(member.stream):
         snapshot = checkpoint.taken(member.job)
-        weights, others, best = (
-            checkpoint.to_bytes(tensors) for tensors in (snapshot.weights, snapshot.others, snapshot.best)
-        )
-    return snapshot.state, weights, others, best
-
-
-def _put_back(member: Member, packed: tuple[checkpoint.State, bytes, bytes, bytes]) -> None:
-    state, *tensors = packed
-    with drawing_from(member.stream):
-        checkpoint.put_back(member.job, checkpoint.Snapshot(state, *map(from_bytes, tensors)))
+    pipe.send(snapshot.state)
+    for tensors in (snapshot.weights, snapshot.others, snapshot.best):
+        pipe.send_bytes(checkpoint.to_bytes(tensors))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fitwell.models import Standardize
 from fitwell.models.cnn import Cnn, Stage
 from fitwell.models.cnn import build as build_cnn
+from fitwell.models.dropout import Dropout
 from fitwell.models.mlp import BatchNorm, Codes, Join, Mlp
 from fitwell.models.periodic import Periodic
 from fitwell.plan import ModelPlan
@@ -156,16 +157,14 @@ EXAMPLES: dict[str, tuple[type[nn.Module], Example]] = (
             Example(one_of(*(normal(nn.GroupNorm(1, c)) for c in (2, 4, 3))), floats(*NARROW), (2, 4, 3)),
         ),
         "dropout": (
-            nn.Dropout,
-            Example(one_of(*(nn.Dropout(share) for share in (0.5, 0.0, 0.9))), floats(5)),
+            Dropout,
+            Example(one_of(*(Dropout(share) for share in (0.5, 0.0, 0.9))), floats(5)),
         ),
-        "dropout of nothing": (nn.Dropout, Example(same(lambda: nn.Dropout(0.0)), floats(5))),
+        "dropout of nothing": (Dropout, Example(same(lambda: Dropout(0.0)), floats(5))),
         "dropout of other widths": (
             nn.Sequential,
             Example(
-                one_of(
-                    *(nn.Sequential(nn.Linear(5, w), nn.Dropout(0.4), nn.Linear(w, 2)) for w in (3, 8, 4))
-                ),
+                one_of(*(nn.Sequential(nn.Linear(5, w), Dropout(0.4), nn.Linear(w, 2)) for w in (3, 8, 4))),
                 floats(5),
             ),
         ),
@@ -176,9 +175,9 @@ EXAMPLES: dict[str, tuple[type[nn.Module], Example]] = (
                     *(
                         nn.Sequential(
                             nn.Conv2d(4, c, 3),
-                            nn.Dropout(0.4),
+                            Dropout(0.4),
                             nn.Flatten(),
-                            nn.Dropout(0.2),
+                            Dropout(0.2),
                             nn.Linear(c * 36, 2),
                         )
                         for c in (3, 8, 4)
@@ -268,7 +267,7 @@ EXAMPLES: dict[str, tuple[type[nn.Module], Example]] = (
                                 nn.Linear(5, w),
                                 BatchNorm(w),
                                 nn.ReLU(),
-                                nn.Dropout(0.3),
+                                Dropout(0.3),
                                 nn.Linear(w, w),
                                 nn.LayerNorm(w),
                                 nn.ReLU(),

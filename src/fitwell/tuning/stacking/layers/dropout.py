@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fitwell.models.dropout import Dropout, draw, draws, threshold
 from fitwell.tuning.stacking import Layer
 from fitwell.tuning.stacking.rows import View
 
@@ -17,8 +19,8 @@ class StackedDropout(nn.Module):
     """Dropout of K members.
 
     Args:
-        shares: what each drops.
-        streams: what each draws from.
+        shares: what each drops, less than 1.
+        streams: what each draws from, on the CPU.
         own: the share of the features that are each member's; what pads the narrower ones is not drawn.
     """
 
@@ -27,6 +29,8 @@ class StackedDropout(nn.Module):
     ) -> None:
         super().__init__()
         self.shares, self.streams, self.own = list(shares), list(streams), list(own)
+        self.threshold_K = torch.tensor([threshold(share) for share in shares], dtype=torch.int16)
+        self.scale_K = torch.tensor([1 / (1 - share) for share in shares])
         self._noise: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,23 +48,33 @@ class StackedDropout(nn.Module):
         return gradient if self._noise is None else gradient.mul_(self._noise)
 
     def _draw(self, x: Tensor) -> Tensor:
-        """What x is multiplied by: zero, or what keeps the expectation."""
-        _, batch, features, *rest = x.shape
-        noise = torch.ones((len(self.shares), batch, features, *rest), device=x.device)
-        for drawn, share, stream, own in zip(noise, self.shares, self.streams, self.own, strict=True):
-            if not share:
-                continue
-            if own == 1:
-                drawn.bernoulli_(1 - share, generator=stream).div_(1 - share)
-            else:
-                width = int(features * own)
-                kept = torch.empty((batch, width, *rest), device=x.device)
-                drawn[:, :width] = kept.bernoulli_(1 - share, generator=stream).div_(1 - share)
-        return noise
+        """What x is multiplied by: zero, or what keeps the expectation; in memory as x is."""
+        shape = (len(self.shares), *x.shape[1:])
+        column = (-1, *[1] * (x.ndim - 1))
+        noise = torch.empty_like(x.expand(shape), device="cpu")
+        noise.copy_(self._numbers(shape) < self.threshold_K.view(column)).mul_(self.scale_K.view(column))
+        return noise.to(x.device)
+
+    def _numbers(self, shape: tuple[int, ...]) -> Tensor:
+        """(K, B, F, ...) int16 at random; zero, which is kept, where nothing is dropped."""
+        count, batch, features, *rest = shape
+        widths = [int(features * own) for own in self.own]
+        sizes = [batch * width * math.prod(rest) for width in widths]
+        drawn = torch.zeros(count, draws(max(sizes)), dtype=torch.int64)
+        for row, size, share, stream in zip(drawn, sizes, self.shares, self.streams, strict=True):
+            if share:
+                draw(row[: draws(size)], stream)
+        rows = drawn.view(torch.int16)
+        if min(widths) == features:
+            return rows[:, : sizes[0]].view(shape)
+        numbers = torch.zeros(shape, dtype=torch.int16)
+        for place, row, width, size in zip(numbers, rows, widths, sizes, strict=True):
+            place[:, :width] = row[:size].view(batch, width, *rest)
+        return numbers
 
 
 def _stack(modules: Sequence[Any], rows: View, _name: str) -> nn.Module:
     return StackedDropout([float(module.p) for module in modules], rows.streams, rows.own)
 
 
-LAYER = Layer((nn.Dropout,), _stack)
+LAYER = Layer((Dropout,), _stack)

@@ -33,7 +33,8 @@ from tune_race import RACERS, race
 
 AGAIN = 2.0  # how many times the loop's time Optuna with a DataLoader is to take at least
 ADAM_BYTES = 28  # a weight: weight, gradient and two moments are read, all but the gradient are written
-COPIES = 6  # of a member's weights: weights, gradients, two moments, scratch, best
+# Of a member's weights: weights, gradients, two moments and the best; in the process that began them weights and moments.
+COPIES = 8
 CV_GOAL = 2.5
 TRIALS = 100
 FEW = 2  # configurations, or trials, that warm a worker up
@@ -297,7 +298,7 @@ def memory(options: argparse.Namespace) -> None:
         f"Memory of a population: {net}, most that all processes held above what was held once the data was read",
         options.threads,
     )
-    counts = (1, CONFIGURATIONS)
+    counts = (options.threads, CONFIGURATIONS)  # a member for each process, and many
     contestants = {str(count): Contestant(f"memory mnist {options.threads}", 1, count) for count in counts}
     results = Results(contestants, 1)
     rows = []
@@ -312,7 +313,7 @@ def memory(options: argparse.Namespace) -> None:
     one, many = (results.median(str(count), "above") for count in counts)
     if one is None or many is None:
         return
-    more, megabyte = CONFIGURATIONS - 1, 2**20
+    more, megabyte = CONFIGURATIONS - options.threads, 2**20
     weights = more * COPIES * 4 * net.parameters / megabyte
     units = sum(net.sizes[1:])
     activations = (
@@ -320,9 +321,10 @@ def memory(options: argparse.Namespace) -> None:
     )  # before and after the nonlinearity, and gradients
     outputs = more * net.validation * net.sizes[-1] * 4 / megabyte
     print(
-        f"{more} more members take {many - one:.1f} MB; parameters x {COPIES} (weights, gradients, two moments, "
-        f"scratch, best) are {weights:.1f} MB, activations of a step with their gradients {activations:.1f} MB, "
-        f"one copy of what all say of the validation part {outputs:.1f} MB"
+        f"{more} more members take {many - one:.1f} MB; parameters x {COPIES} (weights, gradients, two moments and "
+        f"the best where they train, weights and moments where they began) are {weights:.1f} MB, activations of a "
+        f"step with their gradients {activations:.1f} MB, one copy of what all say of the validation part "
+        f"{outputs:.1f} MB"
     )
 
 

@@ -6,11 +6,13 @@ most decisions need; weights, moments and streams come over when they are asked 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import sys
 import traceback
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -95,6 +97,7 @@ class Worker:
                 raise
             finally:
                 theirs.close()
+        self._end = weakref.finalize(self, _end, self.process, self.pipe)
 
     def begin_epoch(self) -> None:
         """Let it train for one epoch."""
@@ -130,11 +133,8 @@ class Worker:
                 checkpoint.put_back(member.job, checkpoint.Snapshot(state, *tensors))
 
     def end(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.join()
-        self.process.close()
-        self.pipe.close()
+        """End the process, as it ends with this object and with this process."""
+        self._end()
 
     def _ask(self, what: str) -> None:
         try:
@@ -164,12 +164,20 @@ class Worker:
         )
 
 
+def _end(process: Any, pipe: Connection) -> None:
+    process.kill()
+    process.join()
+    process.close()
+    pipe.close()
+
+
 def _work(pipe: Connection, parents: Connection, make: Make, members: Sequence[Member]) -> None:
     """In the worker: do what is asked for, until the other side is gone."""
     parents.close()  # else nobody would see that the other side is gone
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches all processes: the other side decides
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)  # the threads of the other side's pool are not here
+    gc.freeze()  # a collection would touch, and so copy, all that is shared with the other side
     said: list[str] = []
     try:
         trains = make(said.append)

@@ -74,20 +74,24 @@ def _together(population: Population, split: Split) -> list[dict[str, float]]:
     stack, first = population.stack(0, len(population.jobs)), population.jobs[0]
     target, chosen = first.data.shape.target, objective_of(first.data)
     size = max(FEWEST, AT_ONCE // len(population.jobs))
-    totals: list[Tensor] = []
-    outputs: list[Tensor] = []
+    said_KNO, totals, done = torch.empty(0), list[Tensor](), 0
     stack.module.eval()
     with torch.inference_mode():
         for batch in split.batches(size):
             shown = {name: values[None] for name, values in batch.items()}
             outputs_KBO = stack.outputs(shown)
             totals.append(stack.criterion(outputs_KBO, shown["y"]).double() * len(batch["y"]))
-            outputs.append(outputs_KBO)
+            if not done:  # in one piece: many would leave the memory of the layers in pieces
+                said_KNO = outputs_KBO.new_empty(len(outputs_KBO), len(split), *outputs_KBO.shape[2:])
+            said_KNO[:, done : done + len(batch["y"])] = outputs_KBO
+            done += len(batch["y"])
         y = split.fields["y"].index_select(0, split.index)
 
         def judged(outputs_NO: Tensor) -> dict[str, Tensor]:
             return metrics(outputs_NO, y, target) | {OBJECTIVE: chosen.score(outputs_NO, y, target)}
 
-        figures = {"loss": torch.stack(totals).sum(0) / len(split)} | vmap(judged)(torch.cat(outputs, 1))
+        chunk = max(1, AT_ONCE // len(split))  # members: probabilities are held several times, in float64
+        figures = {"loss": torch.stack(totals).sum(0) / len(split)}
+        figures |= vmap(judged, chunk_size=chunk)(said_KNO)
     columns = torch.stack(list(figures.values())).tolist()  # one transfer from the device for all
     return [dict(zip(figures, row, strict=True)) for row in zip(*columns, strict=True)]

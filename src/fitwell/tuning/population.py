@@ -52,7 +52,8 @@ class Population:
         )
         self.ema = RowsEma(self.rows, self.jobs) if self.jobs[0].ema is not None else None
         self.device = self.jobs[0].device
-        self.losses: list[tuple[int, int, Tensor, int]] = []  # of the epoch: members, means, samples
+        kind = torch.float32 if self.device.type == "mps" else torch.float64
+        self.tally_K = torch.zeros(len(self.jobs), dtype=kind, device=self.device)  # see ``Job.tally``
         self._stacks: dict[tuple[int, int], Stacked] = {}
         clips = [job.plan.regularization.clip or math.inf for job in self.jobs]
         self.clip_K1 = torch.tensor(clips, device=self.device)[:, None]
@@ -72,24 +73,16 @@ class Population:
             The figures of each member, in the order of ``members``, as ``loop.end_epoch`` names them, and
             ``objective``. A member whose loss is not finite has failed.
         """
+        self.tally_K.zero_()
         self._train()
         with self.ema.applied() if self.ema is not None else nullcontext():
             figures = measure_members(self)
-            tallies = self._tallied()
             rows = [
                 _end_epoch(member, tally, row)
-                for member, tally, row in zip(self.members, tallies, figures, strict=True)
+                for member, tally, row in zip(self.members, self.tally_K.tolist(), figures, strict=True)
             ]
         self.optimizer.tell([job.optimizer for job in self.jobs])
         return rows
-
-    def _tallied(self) -> list[float]:
-        """Of each member the sum of the epoch's losses over its samples: see ``Job.tallied``."""
-        sums_K = torch.zeros(len(self.jobs), dtype=torch.float64)
-        for first, last, losses_K, samples in self.losses:
-            sums_K[first:last] += losses_K.cpu().double() * samples
-        self.losses.clear()
-        return sums_K.tolist()
 
     def _train(self) -> None:
         shared = same_batches(self.members)
@@ -138,7 +131,8 @@ class Population:
             batch = self._batch(first, [index for index, _ in batches], shared)
             losses_K = stack.learn(batch, batches[0][1])
             stack.view.adding = True
-            self.losses.append((first, last, losses_K, len(batches[0][0])))
+            # Added at once: small tensors that are kept would leave the memory of the layers in pieces.
+            self.tally_K[first:last].add_(losses_K, alpha=len(batches[0][0]))
         stack.view.end_step()
         if self.rows.mask_KP is not None:
             self.rows.gradients_KP[first:last] *= self.rows.mask_KP[first:last]

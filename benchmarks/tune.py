@@ -33,7 +33,7 @@ from tune_race import RACERS, race
 
 AGAIN = 2.0  # how many times the loop's time Optuna with a DataLoader is to take at least
 ADAM_BYTES = 28  # a weight: weight, gradient and two moments are read, all but the gradient are written
-# Of a member's weights: weights, gradients, two moments and the best; in the process that began them weights and moments.
+# Of a member: weights, gradients, two moments and the best; in the process that began it weights and moments.
 COPIES = 8
 CV_GOAL = 2.5
 TRIALS = 100

@@ -86,7 +86,7 @@ def made(plan: Callable[..., Plan], digits: Data, tmp_path: Path) -> Callable[..
 
     def made(size: int = 3, killed_at: int = 0, data: Data = digits, **changes: Any) -> Made:
         decided = plan(data, **({"epochs": 2, "lr": 0.01} | changes))
-        setting = Setting(decided, data, size, threads=1, pace=0.0, reasons={})
+        setting = Setting(decided, data, size, workers=1, pace=0.0, reasons={})
         study = create_study(decided, "tune", "digits", tmp_path, **setting.document)
         return Made(study, setting, Seen(killed_at))
 
@@ -214,9 +214,9 @@ class Spy:
         self.asked += map(identity, found)
         return found
 
-    def tell(self, values: Mapping[str, Any], score: float | None, /) -> None:
+    def tell(self, values: Mapping[str, Any], score: float | None, /, after: int | None = None) -> None:
         self.told.append((identity(values), score))
-        self.real.tell(values, score)
+        self.real.tell(values, score, after=after)
 
 
 @pytest.fixture

@@ -27,8 +27,6 @@ from fitwell.tuning.trials import DEFAULT, Trial
 LEAST_TRIALS = 2.5  # whole trainings that a stage is worth: some more trials, if half of them are given up
 EXTENSIONS = 2  # of a range whose best value lies at its edge
 EXTENDED = 0.25  # of a stage's trials are added for that
-# A method that learns is asked for a third of a stage at once, and at least for as many as it begins with.
-FIRST_BATCH, BATCHES, LARGEST_BATCH = 10, 3, 24
 
 
 @dataclass
@@ -118,8 +116,7 @@ class Search:
         if left.get("stage") == stage.name:  # the study was interrupted after that
             space, times, count = Space.from_dict(left["space"]), left["times"], left["count"] or math.inf
         while True:
-            searcher = method(stage.method).searcher(space, self.setting.plan.seed + min(times, 1))
-            self._train(stage.name, base, space, searcher, count, begin_until)
+            self._train(stage, base, space, (count, begin_until), self.setting.plan.seed + min(times, 1))
             wider = self._wider(stage, space, base)
             if wider is space or times == EXTENSIONS or time.monotonic() >= begin_until:
                 return self._told(stage, space)
@@ -163,38 +160,39 @@ class Search:
     def _recorded(self, stage: str) -> list[TrialRecord]:
         return [one for one in self.study.trials if one.stage == stage]
 
-    def _train(
-        self, stage: str, base: Plan, space: Space, searcher: Searcher, count: float, begin_until: float
-    ) -> None:  # fmt: skip
-        """Train the proposals of a searcher until the stage has so many trials; first of all the plan itself."""
-        recorded, before = self._recorded(stage), self.best(stage)
+    def _train(self, stage: Stage, base: Plan, space: Space, until: tuple[float, float], seed: int) -> None:
+        """Train proposals until the stage has so many trials, or its time is over; first of all the plan itself."""
+        (count, begin_until), chosen = until, method(stage.method)
+        searcher, name = chosen.searcher(space, seed), stage.name
+        recorded, before = self._recorded(name), self.best(name)
         carried = dict(before.values) if before else {}
         if before:
             searcher.tell(_of(space, _settings(base)), self._internal(before))
         self._tell(searcher, space, recorded)
         default = self._recorded(DEFAULT)
         running = [one for one in (*default, *recorded) if one.state == "running"]
-        awaited = sum(one.stage == stage for one in running)
-        proposed = _Proposed(searcher, {identity(_of(space, one.values)) for one in recorded}, awaited)
+        known = {identity(_of(space, one.values)) for one in recorded}
+        proposed = _Proposed(searcher, space, known, chosen.at_once)
         numbers = itertools.count(max((one.number for one in self.study.trials), default=0) + 1)
         left, waiting = count - len(recorded), not default
-        at_once = max(FIRST_BATCH, math.ceil(min(count / BATCHES, LARGEST_BATCH)))
 
         def more(room: int) -> list[Trial]:
             nonlocal left, waiting
             if waiting:  # alone, so that whatever time there is, there is something to compare with
                 waiting = False
                 return [Trial(next(numbers), {}, self.setting.plan, self.parts, DEFAULT)]
-            values = proposed.ask(int(max(0, min(room, left, at_once - proposed.awaited))))
+            values = proposed.ask(int(max(0, min(room, left))))
             left -= len(values)
-            return [
-                Trial(next(numbers), carried | one, space.apply(base, one), self.parts, stage)
-                for one in values
-            ]
+            return proposed.begun(
+                [
+                    Trial(next(numbers), carried | one, space.apply(base, one), self.parts, name)
+                    for one in values
+                ]
+            )
 
         def ended(trial: Trial) -> None:
-            if trial.stage == stage:
-                proposed.tell(_of(space, trial.values), trial.latest if trial.stopped else trial.score)
+            if trial.stage == name:
+                proposed.tell(trial)
             self._show(trial)
 
         keeper, halving = Keeper(self.study), _halving(recorded) if self.halve else None
@@ -212,7 +210,8 @@ class Search:
     def _tell(self, searcher: Searcher, space: Space, recorded: Sequence[TrialRecord]) -> None:
         for one in recorded:
             if one.state != "running":
-                searcher.tell(_of(space, one.values), self._internal(one))
+                after = one.epochs if one.state == "stopped" else None
+                searcher.tell(_of(space, one.values), self._internal(one), after=after)
 
     def _internal(self, record: TrialRecord) -> float | None:
         return None if record.score is None else objective_of(self.parts[0]).shown(record.score)
@@ -228,23 +227,40 @@ def _halving(recorded: Sequence[TrialRecord]) -> Halving:
 
 
 class _Proposed:
-    """Proposals that are not known yet, and how many scores are awaited."""
+    """Proposals that are not known yet, as trials that train.
 
-    def __init__(self, searcher: Searcher, known: set[str], awaited: int) -> None:
-        self.searcher, self.known, self.awaited = searcher, known, awaited
+    Args:
+        searcher: makes them.
+        space: that they lie in.
+        known: what was tried before.
+        at_once: how many may train of which nothing is known yet.
+    """
+
+    def __init__(self, searcher: Searcher, space: Space, known: set[str], at_once: float) -> None:
+        self.searcher, self.space, self.known, self.at_once = searcher, space, known, at_once
+        self.training: dict[int, Trial] = {}
 
     def ask(self, count: int) -> list[dict[str, Any]]:
-        """So many new ones; fewer if there are no more."""
+        """So many new ones; fewer if there are no more. Of those that train it is told first how far they are."""
+        for trial in self.training.values():
+            if trial.epochs:
+                self.searcher.tell(_of(self.space, trial.values), trial.latest, after=trial.epochs)
+        count = int(min(count, self.at_once - sum(not trial.epochs for trial in self.training.values())))
         new: list[dict[str, Any]] = []
         while len(new) < count and (asked := self.searcher.ask(count - len(new))):
             new += [values for values in asked if identity(values) not in self.known]
-        self.awaited += len(new)
         return new
 
-    def tell(self, values: Mapping[str, Any], score: float | None) -> None:
-        """One score that was awaited."""
-        self.awaited -= 1
-        self.searcher.tell(values, score)
+    def begun(self, trials: list[Trial]) -> list[Trial]:
+        """The trials of what was asked for."""
+        self.training |= {trial.number: trial for trial in trials}
+        return trials
+
+    def tell(self, trial: Trial) -> None:
+        """What came of one."""
+        self.training.pop(trial.number, None)
+        score, after = (trial.latest, max(1, trial.epochs)) if trial.stopped else (trial.score, None)
+        self.searcher.tell(_of(self.space, trial.values), score, after=after)
 
 
 def _of(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:

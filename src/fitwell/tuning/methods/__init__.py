@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -21,10 +22,16 @@ class Searcher(Protocol):
         In a finite space none is ever repeated, and all of them come.
         """
 
-    def tell(self, values: Mapping[str, Any], score: float | None, /) -> None:
+    def tell(self, values: Mapping[str, Any], score: float | None, /, after: int | None = None) -> None:
         """The score of some values, lower is better; None if they failed.
 
-        Values that were not asked for may be told, too: what is known of other trials.
+        Values that were not asked for may be told, too: what is known of other trials. Of values that train, or were
+        given up, it is told how far they are; what is told later replaces that.
+
+        Args:
+            values: a point of the space, else it means nothing.
+            score: lower is better.
+            after: epochs, if they are not all.
         """
 
 
@@ -35,10 +42,12 @@ class Method:
     Args:
         says: what it does, in one sentence.
         searcher: begins a search of a space, with a seed: the same seed and the same scores, the same proposals.
+        at_once: proposals that may train before anything is known of them: one that learns is to learn soon.
     """
 
     says: str
     searcher: Callable[[Space, int], Searcher]
+    at_once: float = math.inf
 
 
 class InOrder:
@@ -55,7 +64,7 @@ class InOrder:
         """The next ones."""
         return list(islice(self._proposals, count))
 
-    def tell(self, _values: Mapping[str, Any], _score: float | None, /) -> None:
+    def tell(self, _values: Mapping[str, Any], _score: float | None, /, after: int | None = None) -> None:
         """Nothing is learned from it."""
 
 

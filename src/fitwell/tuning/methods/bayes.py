@@ -1,7 +1,9 @@
 """Bayes: after some even points, those that are likely among the good ones and unlikely among the rest.
 
 The tree-structured Parzen estimator (Bergstra et al. 2011, section 4; all settings together as in Falkner et al. 2018),
-by Optuna. Points whose scores are still awaited count as bad, so that a batch spreads out.
+by Optuna. Of trials that have not been trained to their end those that have come further rank before the others, for
+they were better where those were given up. Points of which nothing is known yet count as bad, so that a batch spreads
+out.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fitwell.space import Choice, Dimension, Integer, Space, identity
@@ -19,9 +22,18 @@ from fitwell.tuning.methods.random import proposals
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.distributions import BaseDistribution
 
 STARTS = 10  # scores that are known before the estimator is asked
 TRIES = 16  # proposals of the estimator, of which one at least is to be new
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is known of some values: a score, None if they failed, and after how many epochs if not all."""
+
+    score: float | None
+    after: int | None
 
 
 class Bayes:
@@ -33,90 +45,93 @@ class Bayes:
     """
 
     def __init__(self, space: Space, seed: int) -> None:
-        self._space = space
+        self._space, self._seed = space, seed
         self._even = proposals(space, seed)
-        self._study = _make_study(seed)
-        self._open: dict[str, Trial] = {}  # asked for, and not told yet
-        self._seen: set[str] = set()
-        self._told = 0
+        self._points: dict[str, tuple[dict[str, Any], Told | None]] = {}  # None: asked for, and not told yet
 
     def ask(self, count: int, /) -> list[dict[str, Any]]:
         """Even points until there are some scores, then the estimator's."""
         found: list[dict[str, Any]] = []
         with _quiet():
+            study = self._known() if self._scores() >= STARTS else None
             while len(found) < count:
-                values = self._next()
+                values = self._estimated(study) if study is not None else None
+                values = values or self._even_one()
                 if values is None:
                     break
+                self._points[identity(values)] = values, None
                 found.append(values)
         return found
 
-    def tell(self, values: Mapping[str, Any], score: float | None, /) -> None:
+    def tell(self, values: Mapping[str, Any], score: float | None, /, after: int | None = None) -> None:
         """What failed is worse than all that did not, so that the search keeps away from it."""
+        if self._space.contains(values):
+            known = score is not None and math.isfinite(score)
+            self._points[identity(values)] = dict(values), Told(score if known else None, after)
+
+    def _scores(self) -> int:
+        return sum(told is not None for _, told in self._points.values())
+
+    def _even_one(self) -> dict[str, Any] | None:
+        return next((each for each in self._even if identity(each) not in self._points), None)
+
+    def _estimated(self, study: Study) -> dict[str, Any] | None:
+        """A proposal of the estimator; None if it only has what was there before."""
         from optuna.trial import TrialState
 
-        with _quiet():
-            trial = self._open.pop(identity(values), None)
-            if trial is None:
-                if not self._space.contains(values):
-                    return
-                trial = self._enter(values)
-            self._told += 1
-            if score is None or not math.isfinite(score):
-                # Where FAIL was told, which is ignored, 7 of 8 proposals went to the third of a space that failed; of
-                # what is pruned without a value, which ranks last, 1 of 6 (test_it_keeps_away_from_what_fails).
-                self._study.tell(trial, state=TrialState.PRUNED)
-            else:
-                self._study.tell(trial, score)
+        for _ in range(TRIES):
+            trial = study.ask()
+            values: dict[str, Any] = {}
+            for name, dimension in self._space.dimensions.items():
+                if self._space.active(name, values):
+                    values[name] = _suggest(trial, name, dimension)
+            if identity(values) not in self._points:
+                return values
+            study.tell(trial, state=TrialState.FAIL)  # which is ignored
+        return None
 
-    def _next(self) -> dict[str, Any] | None:
-        if self._told >= STARTS:
-            for _ in range(TRIES):
-                values = self._estimated()
-                if values is not None:
-                    return values
-        values = next((each for each in self._even if identity(each) not in self._seen), None)
-        if values is not None:
-            self._open[identity(values)] = self._enter(values)
-        return values
+    def _known(self) -> Study:
+        """All that is known now as a study of Optuna, which could not take back what was told of a trial."""
+        import optuna
 
-    def _estimated(self) -> dict[str, Any] | None:
-        """A proposal of the estimator; None if it was there before."""
-        from optuna.trial import TrialState
-
-        trial = self._study.ask()
-        values: dict[str, Any] = {}
-        for name, dimension in self._space.dimensions.items():
-            if self._space.active(name, values):
-                values[name] = _suggest(trial, name, dimension)
-        key = identity(values)
-        if key in self._seen:
-            self._study.tell(trial, state=TrialState.FAIL)  # which is ignored
-            return None
-        self._seen.add(key)
-        self._open[key] = trial
-        return values
-
-    def _enter(self, values: Mapping[str, Any]) -> Trial:
-        """Values that were chosen elsewhere, as a trial of the study."""
-        self._seen.add(identity(values))
-        self._study.enqueue_trial(
-            {name: _stored(self._space.dimensions[name], value) for name, value in values.items()}
-        )
-        trial = self._study.ask()
-        for name in values:
-            _suggest(trial, name, self._space.dimensions[name])
-        return trial
-
-
-def _make_study(seed: int) -> Study:
-    import optuna
-
-    with _quiet():
         sampler = optuna.samplers.TPESampler(
-            n_startup_trials=STARTS, multivariate=True, group=True, constant_liar=True, seed=seed
-        )
-        return optuna.create_study(sampler=sampler)
+            n_startup_trials=STARTS, multivariate=True, group=True, constant_liar=True,
+            seed=self._seed + len(self._points),
+        )  # fmt: skip
+        study = optuna.create_study(sampler=sampler)
+        for values, told in self._points.values():
+            stored = {name: _stored(self._space.dimensions[name], value) for name, value in values.items()}
+            if told is None:
+                study.enqueue_trial(stored)
+                trial = study.ask()
+                for name in values:
+                    _suggest(trial, name, self._space.dimensions[name])
+            else:
+                dimensions = {name: _distribution(self._space.dimensions[name]) for name in values}
+                study.add_trial(optuna.create_trial(params=stored, distributions=dimensions, **_state(told)))
+        return study
+
+
+def _state(told: Told) -> dict[str, Any]:
+    from optuna.trial import TrialState
+
+    if told.score is None:
+        # Where FAIL was told, which is ignored, 7 of 8 proposals went to the third of a space that failed; of
+        # what is pruned without a value, which ranks last, 1 of 6 (test_it_keeps_away_from_what_fails).
+        return {"state": TrialState.PRUNED}
+    if told.after is None:
+        return {"state": TrialState.COMPLETE, "value": told.score}
+    return {"state": TrialState.PRUNED, "intermediate_values": {told.after: told.score}}
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(dimension, Choice):
+        return CategoricalDistribution(range(len(dimension.options)))
+    if isinstance(dimension, Integer):
+        return IntDistribution(dimension.low, dimension.high, log=dimension.log)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.logarithmic)
 
 
 def _suggest(trial: Trial, name: str, dimension: Dimension) -> Any:
@@ -147,4 +162,4 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(level)
 
 
-METHOD = Method("tries what is likely to be good, from the scores so far", Bayes)
+METHOD = Method("tries what is likely to be good, from the scores so far", Bayes, at_once=12)

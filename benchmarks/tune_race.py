@@ -22,7 +22,7 @@ from common import Measurement, Worker, heading, table
 from tune_nets import NETS, tensors_of
 
 VALIDATION = NETS["mnist"].validation
-EPOCHS, RACE_BATCH, TRIALS = 10, 128, 64
+EPOCHS, RACE_BATCH = 10, 128
 HIDDEN = ((64,), (128,), (256,), (64, 64), (128, 128), (256, 256))
 LR, DROPOUT, WEIGHT_DECAY = (1e-4, 1e-1), (0.0, 0.5), (1e-5, 1e-1)
 PRUNERS = ("MedianPruner", "HyperbandPruner")
@@ -152,7 +152,7 @@ def tune_race(folder: str) -> Callable[[int], Measurement]:
 
     def search(seconds: int) -> Measurement:
         Path(folder, "began").write_text(str(time.time()))
-        tune(plan, space, trials=TRIALS, seconds=seconds, runs=folder)
+        tune(plan, space, seconds=seconds, runs=folder)
         return {}
 
     return search

@@ -207,15 +207,17 @@ class Spy:
     def __init__(self, real: Any) -> None:
         self.real = real
         self.asked: list[str] = []
-        self.told: list[tuple[str, float | None]] = []
+        self.told: list[tuple[str, float | None, int | None]] = []
+        self.unknown = 0  # at most, proposals of which nothing was told
 
     def ask(self, count: int, /) -> list[dict[str, Any]]:
         found = self.real.ask(count)
         self.asked += map(identity, found)
+        self.unknown = max(self.unknown, len(set(self.asked) - {key for key, _, _ in self.told}))
         return found
 
     def tell(self, values: Mapping[str, Any], score: float | None, /, after: int | None = None) -> None:
-        self.told.append((identity(values), score))
+        self.told.append((identity(values), score, after))
         self.real.tell(values, score, after=after)
 
 
@@ -230,22 +232,35 @@ def spies(monkeypatch: pytest.MonkeyPatch) -> list[Spy]:
             found.append(Spy(real.searcher(space, seed)))
             return found[-1]
 
-        return Method(real.says, searcher)
+        return Method(real.says, searcher, real.at_once)
 
     monkeypatch.setattr(searching, "method", spying)
     return found
 
 
-def test_every_proposal_is_told_once_as_it_was_proposed(made: Callable[..., Made], spies: list[Spy]) -> None:
+def test_of_every_proposal_it_is_told_how_far_it_is_and_how_it_ended(
+    made: Callable[..., Made], spies: list[Spy]
+) -> None:
     one = made(4)
     one.search(halve=True).staged(24)
     assert len(spies) >= 5
+    assert any(after is not None for spy in spies for _, _, after in spy.told)
     for spy in spies:
-        told = Counter(key for key, _ in spy.told)
         assert spy.asked
-        assert all(told[key] == 1 for key in spy.asked)
-    scores = [score for spy in spies for _, score in spy.told]
-    assert all(score is None or score >= 0 for score in scores)
+        for proposal in spy.asked:
+            *before, last = [after for key, _, after in spy.told if key == proposal]
+            assert before == sorted(after for after in before if after), "on its way"
+            assert last is None or all(after <= last for after in before)
+    assert all(score is None or score >= 0 for spy in spies for _, score, _ in spy.told)
+
+
+def test_a_method_that_learns_is_not_asked_for_many_before_it_learns(
+    made: Callable[..., Made], spies: list[Spy]
+) -> None:
+    one = made(32)
+    one.search().whole("bayes", SPACE, 40)
+    assert spies[0].unknown == 12
+    assert len(one.of("bayes")) == 40
 
 
 def test_what_fails_is_told_as_failed_and_the_rest_goes_on(
@@ -258,7 +273,7 @@ def test_what_fails_is_told_as_failed_and_the_rest_goes_on(
     assert states == {("adamw", "done"): 2, ("nope", "failed"): 2, ("sgd", "done"): 2}
     reasons = {each.reason for each in one.study.trials if each.state == "failed"}
     assert reasons == {"there is no optimizer 'nope'"}
-    failed = [score for key, score in spies[0].told if "nope" in key]
+    failed = [score for key, score, _ in spies[0].told if "nope" in key]
     assert failed == [None, None]
 
 

@@ -90,3 +90,30 @@ def test_optunas_log_is_as_before():
     optuna.logging.set_verbosity(logging.INFO)
     best("bayes", 0, 4, 12)
     assert optuna.logging.get_verbosity() == logging.INFO
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_has_come_further_is_better_than_what_was_given_up_before(ended: bool):
+    """Even if its score is worse: others were given up beside it; and even if it is not at its end."""
+    space = Space.of({"lr": loguniform(1e-4, 1)})
+    searcher = method("bayes").searcher(space, 0)
+    if not ended:
+        searcher.ask(STARTS)
+    for number in range(20):
+        values = space.at([(number + 0.5) / 20])
+        further = values["lr"] > 0.1
+        searcher.tell(values, 0.9 if further else 0.1, after=5 if further else 1)
+    near = [values["lr"] > 0.03 for values in searcher.ask(12)]
+    assert sum(near) >= 8
+
+
+def test_what_is_told_later_replaces_what_was_told_before():
+    space = Space.of({"lr": loguniform(1e-4, 1)})
+    searcher = method("bayes").searcher(space, 0)
+    points = [space.at([(number + 0.5) / 20]) for number in range(20)]
+    for values in points:
+        searcher.tell(values, abs(math.log10(values["lr"])), after=1)  # better to the right
+    for values in points:
+        searcher.tell(values, abs(math.log10(values["lr"]) + 4))  # in the end, to the left
+    near = [values["lr"] < 0.01 for values in searcher.ask(12)]
+    assert sum(near) >= 10

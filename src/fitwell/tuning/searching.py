@@ -233,7 +233,7 @@ class _Proposed:
         searcher: makes them.
         space: that they lie in.
         known: what was tried before.
-        at_once: how many may train of which nothing is known yet.
+        at_once: how many may train at the same time.
     """
 
     def __init__(self, searcher: Searcher, space: Space, known: set[str], at_once: float) -> None:
@@ -245,7 +245,7 @@ class _Proposed:
         for trial in self.training.values():
             if trial.epochs:
                 self.searcher.tell(_of(self.space, trial.values), trial.latest, after=trial.epochs)
-        count = int(min(count, self.at_once - sum(not trial.epochs for trial in self.training.values())))
+        count = int(min(count, self.at_once - len(self.training)))
         new: list[dict[str, Any]] = []
         while len(new) < count and (asked := self.searcher.ask(count - len(new))):
             new += [values for values in asked if identity(values) not in self.known]

@@ -39,7 +39,7 @@ class Bare:
     """
 
     def __init__(self, groups: Any, say: Any) -> None:
-        from fitwell.tuning.packing import trainers
+        from fitwell.tuning.populations.packing import trainers
 
         self.populations = [population for group in groups for population in trainers(group, say)]
         self.members = [member for population in self.populations for member in population.members]
@@ -62,7 +62,7 @@ def team_of(members: Sequence[Any], cores: int, bare: bool = False) -> Iterator[
         cores: processes that share them.
         bare: whether it takes bare steps.
     """
-    from fitwell.tuning import team
+    from fitwell.tuning.populations import team
 
     if bare:
         team.Here, whole = Bare, team.Here
@@ -78,7 +78,7 @@ def team_of(members: Sequence[Any], cores: int, bare: bool = False) -> Iterator[
 
 def members_of(net: Net, count: int) -> list[Any]:
     """So many members, which differ in their learning rates."""
-    from fitwell.tuning.members import member
+    from fitwell.tuning.populations.members import member
 
     plan = plan_of(net)
     return [member(plan.change(lr=lr), data_of(net)) for lr in rates(count)]
@@ -167,7 +167,7 @@ def all_folds(name: str, cores: str) -> Contestant:
     """All folds as members of populations."""
     import torch
 
-    from fitwell.tuning.members import member
+    from fitwell.tuning.populations.members import member
 
     torch.set_num_threads(1)
     read, pairs = fold_plans(name)

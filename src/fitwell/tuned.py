@@ -27,7 +27,7 @@ from fitwell.training.distributed import processes
 from fitwell.training.evaluation import probabilities
 from fitwell.training.prepare import load
 from fitwell.training.process import process_kept
-from fitwell.tuning.cluster import engines
+from fitwell.tuning.curves.repeating import supervised, validated
 from fitwell.tuning.engine import Engine, MakeEngine
 from fitwell.tuning.ensembles import SIZE, Ensemble, ensemble, recorded
 from fitwell.tuning.keeping import sweep
@@ -35,8 +35,8 @@ from fitwell.tuning.kinds import Course, Observer, kind
 from fitwell.tuning.kinds.capacity import chosen, prepared
 from fitwell.tuning.kinds.cv import divided
 from fitwell.tuning.kinds.samples import numbers
+from fitwell.tuning.machines.cluster import engines
 from fitwell.tuning.methods import method as find_method
-from fitwell.tuning.repeating import supervised, validated
 from fitwell.tuning.setting import Setting, settle
 from fitwell.tuning.stages import default_space
 

@@ -21,8 +21,8 @@ from fitwell.training.defaults import decide
 from fitwell.training.job import Job
 from fitwell.training.loop import Silent, train
 from fitwell.training.prepare import make_job
-from fitwell.tuning.members import Member, form, member
-from fitwell.tuning.population import Population
+from fitwell.tuning.populations.members import Member, form, member
+from fitwell.tuning.populations.population import Population
 
 PLAIN = Plan(data="digits").change(
     model="mlp", hidden=(12,), norm="none", dropout=0.0, augment=(), schedule="constant", lr=0.01,

@@ -20,10 +20,10 @@ from fitwell.tuning import engine as engine_module
 from fitwell.tuning.engine import Engine
 from fitwell.tuning.halving import Halving
 from fitwell.tuning.keeping import Keeper
-from fitwell.tuning.members import Member
-from fitwell.tuning.population import Population
-from fitwell.tuning.solo import Solo
-from fitwell.tuning.team import Team
+from fitwell.tuning.populations.members import Member
+from fitwell.tuning.populations.population import Population
+from fitwell.tuning.populations.solo import Solo
+from fitwell.tuning.populations.team import Team
 from fitwell.tuning.trials import Trial
 
 Given = Callable[..., list[Trial]]

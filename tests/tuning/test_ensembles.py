@@ -18,7 +18,7 @@ from fitwell.training.evaluation import outputs_of, probabilities
 from fitwell.tuning.engine import Engine
 from fitwell.tuning.ensembles import Ensemble, ensemble, summary
 from fitwell.tuning.keeping import Keeper
-from fitwell.tuning.measuring import objective_of
+from fitwell.tuning.populations.measuring import objective_of
 from fitwell.tuning.trials import Trial
 
 Make = Callable[..., StudyRecord]

@@ -12,7 +12,7 @@ import pytest
 from fitwell.data.contract import Data
 from fitwell.plan import Plan
 from fitwell.tuning.halving import Halving, rungs
-from fitwell.tuning.members import Member
+from fitwell.tuning.populations.members import Member
 from fitwell.tuning.trials import DEFAULT, Trial
 
 EPOCHS = 16

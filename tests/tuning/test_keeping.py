@@ -22,8 +22,8 @@ from fitwell.training.artifact import load_model
 from fitwell.training.evaluation import measure
 from fitwell.tuning import keeping
 from fitwell.tuning.keeping import Keeper, sweep
-from fitwell.tuning.packing import arrange
-from fitwell.tuning.team import Here
+from fitwell.tuning.populations.packing import arrange
+from fitwell.tuning.populations.team import Here
 from fitwell.tuning.trials import Trial
 
 EPOCHS = 4

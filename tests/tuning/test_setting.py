@@ -12,9 +12,10 @@ from fitwell.errors import DataError, PlanError
 from fitwell.plan import Plan
 from fitwell.training import threads
 from fitwell.training.prepare import load
-from fitwell.tuning import packing, setting
-from fitwell.tuning.members import member
-from fitwell.tuning.population import Population
+from fitwell.tuning import setting
+from fitwell.tuning.populations import packing
+from fitwell.tuning.populations.members import member
+from fitwell.tuning.populations.population import Population
 from fitwell.tuning.setting import settle
 
 PLAN = Plan(data="iris").change(epochs=2, hidden=(8,), threads=1, lr=0.01, device="cpu")

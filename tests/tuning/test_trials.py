@@ -10,7 +10,7 @@ import pytest
 
 from fitwell.data.contract import Data, Split
 from fitwell.plan import Plan
-from fitwell.tuning.population import Population
+from fitwell.tuning.populations.population import Population
 from fitwell.tuning.trials import Trial, reason
 
 Make = Callable[..., Plan]

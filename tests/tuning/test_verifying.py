@@ -24,7 +24,7 @@ from fitwell.tuning.engine import Engine
 from fitwell.tuning.intervals import paired
 from fitwell.tuning.keeping import Keeper
 from fitwell.tuning.kinds import Course
-from fitwell.tuning.population import Population
+from fitwell.tuning.populations.population import Population
 from fitwell.tuning.setting import settle
 from fitwell.tuning.trials import DEFAULT, Trial
 from fitwell.tuning.verifying import VERIFICATION, verify

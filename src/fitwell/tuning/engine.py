@@ -11,9 +11,9 @@ from fitwell.errors import Preempted
 from fitwell.training.interrupts import noted
 from fitwell.tuning.halving import Halving
 from fitwell.tuning.keeping import Keeper
-from fitwell.tuning.members import Member
-from fitwell.tuning.packing import Say
-from fitwell.tuning.team import Here, Team, team
+from fitwell.tuning.populations.members import Member
+from fitwell.tuning.populations.packing import Say
+from fitwell.tuning.populations.team import Here, Team, team
 from fitwell.tuning.trials import DEFAULT, Row, Trial
 
 GRACE = 0.1  # of the time, beyond its end, for trials that are nearly through

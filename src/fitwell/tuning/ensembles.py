@@ -14,7 +14,7 @@ from fitwell.study import StudyRecord, TrialRecord
 from fitwell.training.artifact import Fitted, load_model
 from fitwell.training.evaluation import metrics, outputs_of
 from fitwell.tuning.ensembling import average, choose
-from fitwell.tuning.measuring import objective_of
+from fitwell.tuning.populations.measuring import objective_of
 
 SIZE = 5
 CANDIDATES = 20  # of the best trials, from which members are chosen

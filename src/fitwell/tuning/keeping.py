@@ -20,9 +20,9 @@ from fitwell.training import checkpoint
 from fitwell.training.artifact import Fitted, save_model
 from fitwell.training.conclude import judged
 from fitwell.training.evaluation import main_metric
-from fitwell.tuning.measuring import objective_of
-from fitwell.tuning.members import Member
-from fitwell.tuning.streams import drawing_from
+from fitwell.tuning.populations.measuring import objective_of
+from fitwell.tuning.populations.members import Member
+from fitwell.tuning.populations.streams import drawing_from
 from fitwell.tuning.trials import DIVERGED, Trial
 
 Further = Callable[[Trial], Mapping[str, float]]

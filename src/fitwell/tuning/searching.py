@@ -19,8 +19,8 @@ from fitwell.study import TrialRecord
 from fitwell.tuning.halving import Halving
 from fitwell.tuning.keeping import Keeper
 from fitwell.tuning.kinds import Course
-from fitwell.tuning.measuring import OBJECTIVE, objective_of
 from fitwell.tuning.methods import Searcher, method
+from fitwell.tuning.populations.measuring import OBJECTIVE, objective_of
 from fitwell.tuning.stages import Stage, stages
 from fitwell.tuning.trials import DEFAULT, Trial
 

@@ -13,11 +13,11 @@ from fitwell.data.contract import Data
 from fitwell.plan import Plan
 from fitwell.training import threads
 from fitwell.training.prepare import load, prepare
-from fitwell.tuning.apart import possible
-from fitwell.tuning.measuring import objective_of
-from fitwell.tuning.members import Member, member
 from fitwell.tuning.objective import Objective
-from fitwell.tuning.packing import Say, best_size
+from fitwell.tuning.populations.apart import possible
+from fitwell.tuning.populations.measuring import objective_of
+from fitwell.tuning.populations.members import Member, member
+from fitwell.tuning.populations.packing import Say, best_size
 
 MEASURED = 1.3  # times what the steps take
 

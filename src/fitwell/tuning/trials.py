@@ -13,8 +13,8 @@ from fitwell.data.contract import Data
 from fitwell.errors import FitwellError, PlanError
 from fitwell.models import family
 from fitwell.plan import Plan
-from fitwell.tuning.measuring import OBJECTIVE
-from fitwell.tuning.members import Member, member
+from fitwell.tuning.populations.measuring import OBJECTIVE
+from fitwell.tuning.populations.members import Member, member
 
 Row = Mapping[str, float]
 DEFAULT = "default"  # the stage of the plan as it is

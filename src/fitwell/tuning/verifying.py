@@ -21,8 +21,8 @@ from fitwell.training.prepare import load
 from fitwell.tuning.intervals import paired
 from fitwell.tuning.keeping import Keeper
 from fitwell.tuning.kinds import Course
-from fitwell.tuning.measuring import OBJECTIVE, figures_alone, objective_of
 from fitwell.tuning.objective import Objective
+from fitwell.tuning.populations.measuring import OBJECTIVE, figures_alone, objective_of
 from fitwell.tuning.setting import Setting
 from fitwell.tuning.trials import Trial
 

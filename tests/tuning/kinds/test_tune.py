@@ -24,7 +24,8 @@ from fitwell.space import choice, integer, loguniform
 from fitwell.study import TrialRecord
 from fitwell.training.artifact import load_model
 from fitwell.tuned import Study
-from fitwell.tuning import objective, packing, verifying
+from fitwell.tuning import objective, verifying
+from fitwell.tuning.populations import packing
 
 GRID: dict[str, Any] = {"lr": [0.003, 0.03]}
 SEEDS: dict[str, Any] = {"seed": [1, 2, 3, 4]}  # models that are better together,
@@ -150,7 +151,7 @@ def test_given_a_test_part_of_its_own_its_labels_decide_nothing(
 def test_with_folds_a_score_is_their_mean(count: int, tune, tmp_path: Path) -> None:
     study = tune(GRID, None, cv=count)
     parts = folds(study.plan.data, count, study.plan.seed)
-    from fitwell.tuning.packing import trainers
+    from fitwell.tuning.populations.packing import trainers
     from fitwell.tuning.trials import Trial
 
     for trial in tried(study):

@@ -28,11 +28,20 @@ from fitwell.study import TrialRecord
 from fitwell.training import threads
 from fitwell.training.checkpoint import read_tensors, to_bytes
 from fitwell.training.evaluation import main_metric, outputs_of
-from fitwell.tuning import regions, sizes
-from fitwell.tuning.bias_variance import decompose
+from fitwell.tuning.curves import regions, sizes
+from fitwell.tuning.curves.bias_variance import decompose
+from fitwell.tuning.curves.repeating import (
+    Repeat,
+    ended_well,
+    known,
+    majority,
+    measured,
+    opened,
+    train,
+    validated,
+)
 from fitwell.tuning.keeping import Keeper
 from fitwell.tuning.kinds import Course, Kind
-from fitwell.tuning.repeating import Repeat, ended_well, known, majority, measured, opened, train, validated
 from fitwell.tuning.setting import Setting
 from fitwell.tuning.trials import Row, Trial
 

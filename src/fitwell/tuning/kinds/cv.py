@@ -16,10 +16,10 @@ from fitwell.plan import Plan
 from fitwell.study import TrialRecord
 from fitwell.training.evaluation import main_metric, measure, outputs_of
 from fitwell.training.held_out import further_figures
+from fitwell.tuning.curves.repeating import Repeat, ended_well, known, measured, opened, train
 from fitwell.tuning.keeping import Keeper
 from fitwell.tuning.kinds import Course, Kind
 from fitwell.tuning.objective import log_loss
-from fitwell.tuning.repeating import Repeat, ended_well, known, measured, opened, train
 from fitwell.tuning.setting import Setting
 from fitwell.tuning.trials import Trial
 

@@ -17,12 +17,12 @@ from fitwell.plan import Plan
 from fitwell.study import TrialRecord
 from fitwell.training.evaluation import main_metric
 from fitwell.training.forecast import Iterations
+from fitwell.tuning.curves.power_law import Outlook, outlook
+from fitwell.tuning.curves.regions import figure
+from fitwell.tuning.curves.repeating import Repeat, ended_well, known, majority, measured, opened, train
 from fitwell.tuning.intervals import Interval, paired
 from fitwell.tuning.keeping import Keeper
 from fitwell.tuning.kinds import Course, Kind
-from fitwell.tuning.power_law import Outlook, outlook
-from fitwell.tuning.regions import figure
-from fitwell.tuning.repeating import Repeat, ended_well, known, majority, measured, opened, train
 
 MOST = 6  # sizes that are tried where none are given, each half of the next
 FEWEST = 16  # samples, also two of each class

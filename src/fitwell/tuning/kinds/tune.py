@@ -19,7 +19,7 @@ from fitwell.training.artifact import Fitted, load_model
 from fitwell.training.held_out import held_out
 from fitwell.tuning.ensembles import ensemble, summary
 from fitwell.tuning.kinds import Course, Kind
-from fitwell.tuning.measuring import objective_of
+from fitwell.tuning.populations.measuring import objective_of
 from fitwell.tuning.searching import Search
 from fitwell.tuning.verifying import verify
 

@@ -1,0 +1,1 @@
+"""Curves: what trainings that are known beforehand tell together: folds, sizes, resampled training sets."""

@@ -1,0 +1,1 @@
+"""Machines: trials on the workers of a Ray cluster."""

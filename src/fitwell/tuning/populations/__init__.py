@@ -1,0 +1,1 @@
+"""Populations: trainings as one model, side by side on the cores of a machine."""

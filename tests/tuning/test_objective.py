@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fitwell.errors import PlanError
 from fitwell.shape import Target
 from fitwell.training.evaluation import main_metric, metrics
-from fitwell.tuning.objective import Objective, choose_objective, log_probabilities, objective
+from fitwell.tuning.objective import Objective, choose_objective, log_probabilities
 
 CLASSES, BINARY = Target("classes", ("a", "b", "c")), Target("binary", ("no", "yes"))
 NUMBER = Target("number", ("u", "v"), (0.0, 1.0), (1.0, 5.0))
@@ -46,7 +46,7 @@ def test_the_objective_is_chosen_by_the_target_and_the_samples(target, samples, 
 def test_a_score_shows_the_figure_of_the_run(target, samples, seed):
     outputs, y = drawn(target, samples, seed)
     chosen = choose_objective(target, samples)
-    score = objective(outputs, y, target)
+    score = chosen.score(outputs, y, target)
     assert (score.shape, score.dtype) == ((), torch.float64)
     if chosen.metric == "log_loss":
         loss = F.cross_entropy if target.kind == "classes" else F.binary_cross_entropy_with_logits
@@ -68,7 +68,7 @@ def test_a_population_is_scored_as_its_models_are_alone(target, by, own_samples)
     )
     alone = torch.stack([by.score(o, each[m] if own_samples else y, target) for m, o in enumerate(outputs)])
     assert torch.allclose(scored, alone, rtol=1e-12)
-    assert torch.vmap(lambda o: objective(o, y, target))(outputs).shape == (5,)
+    assert torch.vmap(lambda o: choose_objective(target, len(y)).score(o, y, target))(outputs).shape == (5,)
 
 
 @pytest.mark.parametrize(("target", "by"), OBJECTIVES)
@@ -99,4 +99,4 @@ def test_log_probabilities_are_of_classes_that_sum_to_one(target, seed):
 
 def test_without_a_target_the_family_has_to_say():
     with pytest.raises(PlanError, match="without a target"):
-        objective(torch.zeros(5, 2), torch.zeros(5), Target("none"))
+        choose_objective(Target("none"), 5).score(torch.zeros(5, 2), torch.zeros(5), Target("none"))

@@ -86,20 +86,6 @@ def choose_objective(target: Target, validation_samples: int) -> Objective:
     return Objective("r2", higher=True) if target.kind == "number" else Objective("loss", higher=False)
 
 
-def objective(outputs_NK: Tensor, y: Tensor, target: Target) -> Tensor:
-    """The score of some outputs by the objective for as many samples: a scalar, float64, lower is better.
-
-    Args:
-        outputs_NK: logits, or standardised numbers.
-        y: what is true, as the field ``y``.
-        target: what y means.
-
-    Raises:
-        PlanError: there is no target.
-    """
-    return choose_objective(target, y.shape[0]).score(outputs_NK, y, target)
-
-
 def log_probabilities(outputs: Tensor, target: Target) -> Tensor:
     """Logarithms of the class probabilities (..., C), float64, from logits (..., K)."""
     outputs = outputs.double()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fitwell.errors import PlanError
 from fitwell.shape import Target
-from fitwell.training.evaluation import metrics, probabilities
-from fitwell.tuning.curves.bias_variance import decompose, decompose_errors
+from fitwell.training.evaluation import probabilities
+from fitwell.tuning.curves.bias_variance import decompose
 
 CLASSES, BINARY = Target("classes", ("a", "b", "c")), Target("binary", ("no", "yes"))
 NUMBER = Target("number", ("u", "v"), (0.0, 1.0), (1.0, 5.0))
@@ -53,11 +53,9 @@ def test_the_loss_is_bias_plus_variance(target, models, samples, seed, scale):
 def test_models_that_agree_have_no_variance(target, seed):
     outputs, y = drawn(target, 1, 7, seed)
     same = outputs.expand(4, -1, -1)
-    kinds = (decompose,) if target.kind == "number" else (decompose, decompose_errors)
-    for kind in kinds:
-        found = kind(same, y, target)
-        assert found.variance == pytest.approx(0, abs=1e-12)
-        assert found.bias == pytest.approx(found.loss)
+    found = decompose(same, y, target)
+    assert found.variance == pytest.approx(0, abs=1e-12)
+    assert found.bias == pytest.approx(found.loss)
 
 
 def test_the_main_prediction_of_classes_is_the_normalised_geometric_mean():
@@ -106,29 +104,6 @@ def test_variance_rises_and_bias_falls_with_the_degree_of_a_polynomial(degree_pa
     assert high.variance == pytest.approx(noise**2 * leverage * (models - 1) / models, rel=0.1)
 
 
-@given(st.sampled_from([CLASSES, BINARY]), st.integers(1, 7), st.integers(1, 9), st.integers(0, 999))
-@settings(deadline=None)
-def test_errors_are_bias_plus_what_is_lost_by_differing(target, models, samples, seed):
-    outputs, y = drawn(target, models, samples, seed)
-    found = decompose_errors(outputs, y, target)
-    error = 1 - np.mean([float(metrics(one, y, target)["accuracy"]) for one in outputs])
-    assert found.loss == pytest.approx(error)
-    assert found.bias + found.variance == pytest.approx(found.loss)
-
-
-def test_differing_helps_where_the_vote_is_wrong():
-    votes = torch.tensor([[0, 0], [0, 0], [1, 1]])  # three models, two samples; the vote is 0
-    outputs = F.one_hot(votes, 3).float()
-    found = decompose_errors(outputs, torch.tensor([0, 1]), CLASSES)
-    assert found.bias == 0.5  # the second sample
-    assert found.variance == pytest.approx((1 / 3 - 1 / 3) / 2)
-    wrong = decompose_errors(outputs, torch.tensor([1, 1]), CLASSES)
-    assert (wrong.bias, wrong.variance) == pytest.approx((1, -1 / 3))
-    right = decompose_errors(outputs, torch.tensor([0, 0]), CLASSES)
-    assert right.plain() == pytest.approx({"loss": 1 / 3, "bias": 0, "variance": 1 / 3})
-
-
-@pytest.mark.parametrize(("kind", "target"), [(decompose, Target("none")), (decompose_errors, NUMBER)])
-def test_targets_without_such_errors_are_refused(kind, target):
-    with pytest.raises(PlanError, match="decomposed for a target of kind"):
-        kind(torch.zeros(2, 3, 2), torch.zeros(3, 2), target)
+def test_without_a_target_there_are_no_errors():
+    with pytest.raises(PlanError, match="decomposed without a target"):
+        decompose(torch.zeros(2, 3, 2), torch.zeros(3, 2), Target("none"))

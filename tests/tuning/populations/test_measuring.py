@@ -12,7 +12,7 @@ import torch
 
 from fitwell.data.contract import Data, Split
 from fitwell.training.evaluation import measure, outputs_of
-from fitwell.tuning.objective import objective
+from fitwell.tuning.objective import choose_objective
 from fitwell.tuning.populations.measuring import AT_ONCE, figures_alone, measure_members, objective_of
 from fitwell.tuning.populations.members import Member
 from fitwell.tuning.populations.population import Population
@@ -102,7 +102,8 @@ def test_the_objective_is_that_of_as_many_validation_samples(digits: Data, make:
     assert objective_of(dataclasses.replace(digits, validation=many)).metric == "accuracy"
     job, split = one.job, digits.validation
     y = split.fields["y"].index_select(0, split.index)
-    score = objective(outputs_of(job.family, job.model, split), y, digits.shape.target)
+    target = digits.shape.target
+    score = choose_objective(target, len(y)).score(outputs_of(job.family, job.model, split), y, target)
     assert figures_alone(job, split)["objective"] == pytest.approx(score.item())
 
 

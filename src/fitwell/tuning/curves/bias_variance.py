@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from fitwell.errors import PlanError
@@ -56,7 +54,8 @@ def decompose(outputs_RNK: Tensor, y: Tensor, target: Target) -> Decomposition:
     Raises:
         PlanError: there is no target.
     """
-    _require(target)
+    if target.kind == "none":
+        raise PlanError("errors are decomposed without a target", "a target", "choose data with one")
     if target.kind == "number":
         outputs, true = outputs_RNK.double(), y.double()
         main_NK = outputs.mean(0)
@@ -74,44 +73,6 @@ def decompose(outputs_RNK: Tensor, y: Tensor, target: Target) -> Decomposition:
         bias=-main_NC.gather(-1, true_N1),
         variance=(main_NC.exp() * (main_NC - logs_RNC)).sum(-1),
     )
-
-
-def decompose_errors(outputs_RNK: Tensor, y: Tensor, target: Target) -> Decomposition:
-    """Bias and variance of the share of wrong answers (Domingos 2000, A unified bias-variance decomposition).
-
-    The main prediction is the vote of the models, the bias its share of errors. A model that differs from the vote
-    loses where the vote is right, and wins where the vote is wrong and the model right: the variance is the losses
-    less the wins, and may be negative.
-
-    Args:
-        outputs_RNK: the models' logits on the same held-out samples.
-        y: the samples' target.
-        target: what y means.
-
-    Raises:
-        PlanError: the target is not classes.
-    """
-    _require(target, classes=True)
-    predicted_RN = log_probabilities(outputs_RNK, target).argmax(-1)
-    true_N = y.long().view(-1)
-    votes_NC = F.one_hot(predicted_RN, len(target.names)).sum(0)
-    main_N = votes_NC.argmax(-1)
-    losses_N = (predicted_RN != main_N).double().mean(0)
-    wins_N = (predicted_RN == true_N).double().mean(0)
-    return _decomposition(
-        loss=(predicted_RN != true_N).double(),
-        bias=(main_N != true_N).double(),
-        variance=torch.where(main_N == true_N, losses_N, -wins_N),
-    )
-
-
-def _require(target: Target, classes: bool = False) -> None:
-    if target.kind == "none" or (classes and target.kind == "number"):
-        raise PlanError(
-            f"errors are decomposed for a target of kind {target.kind!r}",
-            "a target of classes" if classes else "a target",
-            "choose data with such a target",
-        )
 
 
 def _decomposition(loss: Tensor, bias: Tensor, variance: Tensor) -> Decomposition:

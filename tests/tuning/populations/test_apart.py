@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -108,7 +109,9 @@ def test_what_is_said_there_is_said_here_once(make: Make, digits: Data, worker: 
     assert said == ["trained alone: bf16 is rounded differently in a stack"]
 
 
-@pytest.mark.parametrize("error", [ValueError("of its own"), PlanError("bad", "good", "mend it")])
+@pytest.mark.parametrize(
+    "error", [ValueError("its own"), PlanError("bad", "good", "mend it"), OSError(5, "disk")]
+)
 def test_an_error_there_is_raised_here(
     error: Exception, make: Make, digits: Data, worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +119,7 @@ def test_an_error_there_is_raised_here(
         raise error
 
     monkeypatch.setattr(Here, "epoch", failing)
-    with pytest.raises(type(error), match=str(error).split("\n")[0]) as raised:
+    with pytest.raises(type(error), match=re.escape(str(error).split("\n")[0])) as raised:
         epochs(worker([make(digits)]), 1)
     assert any("in failing" in note for note in raised.value.__notes__), "the trace of the other process"
 
@@ -182,6 +185,15 @@ def test_it_ends_at_once_even_in_an_epoch_and_leaves_no_open_file(
     assert time.monotonic() - before < 20
     assert multiprocessing.active_children() == []
     assert len(os.listdir("/proc/self/fd")) == files
+
+
+def test_it_ends_with_this_process_even_if_nobody_ends_it() -> None:
+    script = ORPHANED.replace("os.kill(os.getpid(), signal.SIGKILL)", "workers[0].begin_epoch()")
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    assert not any(map(_runs, map(int, told.stdout.split())))
 
 
 ORPHANED = """

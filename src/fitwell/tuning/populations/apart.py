@@ -87,9 +87,7 @@ class Worker:
         self.pipe, theirs = fork.Pipe()
         self.process = fork.Process(target=_work, args=(theirs, self.pipe, make, self.members), daemon=True)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # of Python 3.12, where there are other threads
+            warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, if there are other threads
             try:
                 self.process.start()
             except OSError:
@@ -181,18 +179,24 @@ def _work(pipe: Connection, parents: Connection, make: Make, members: Sequence[M
     said: list[str] = []
     try:
         trains = make(said.append)
-        while True:
-            if pipe.recv() == EPOCH:
+        while (asked := _next(pipe)) is not None:
+            if asked == EPOCH:
                 rows = dict(zip(map(id, trains.members), trains.epoch(), strict=True))
                 pipe.send(([_told(one, rows[id(one)]) for one in members], said))
                 said.clear()
             else:
                 for one in members:
                     _send(pipe, one)
-    except (EOFError, OSError):
-        return
     except BaseException as error:
         _send_error(pipe, error)
+
+
+def _next(pipe: Connection) -> str | None:
+    """What is asked for; None when the other side is gone."""
+    try:
+        return str(pipe.recv())
+    except (EOFError, OSError):
+        return None
 
 
 def _send_error(pipe: Connection, error: BaseException) -> None:

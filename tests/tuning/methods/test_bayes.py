@@ -7,7 +7,7 @@ from statistics import median
 import optuna
 import pytest
 
-from fitwell.space import Space, loguniform, uniform
+from fitwell.space import Space, identity, loguniform, uniform
 from fitwell.tuning.methods import method
 from fitwell.tuning.methods.bayes import STARTS
 
@@ -117,3 +117,12 @@ def test_what_is_told_later_replaces_what_was_told_before():
         searcher.tell(values, abs(math.log10(values["lr"]) + 4))  # in the end, to the left
     near = [values["lr"] < 0.01 for values in searcher.ask(12)]
     assert sum(near) >= 10
+
+
+def test_some_proposals_stay_even_so_that_nothing_is_ruled_out_for_ever():
+    searcher, even = method("bayes").searcher(SPACE, 5), method("random").searcher(SPACE, 5)
+    for values in searcher.ask(STARTS):
+        searcher.tell(values, smooth(values))
+    points = [identity(values) for values in even.ask(STARTS + 4)]
+    asked = [identity(values) for values in searcher.ask(20)]
+    assert [one for one in asked if one in points] == points[STARTS:]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 STARTS = 10  # scores that are known before the estimator is asked
-EVEN = 5  # one proposal in so many is even: else what looked bad early is never tried again (Falkner et al. 2018)
+EVEN = 4  # one proposal in so many is even: else what looked bad early is never tried again (Falkner et al. 2018)
 TRIES = 16  # proposals of the estimator, of which one at least is to be new
 
 

@@ -17,14 +17,14 @@ from fitwell.errors import Preempted
 from fitwell.plan import Plan
 from fitwell.study import StudyRecord, create_study
 from fitwell.tuning import engine as engine_module
-from fitwell.tuning.engine import Engine
+from fitwell.tuning.engine import CAREFUL, Engine
 from fitwell.tuning.halving import Halving
 from fitwell.tuning.keeping import Keeper
 from fitwell.tuning.populations.members import Member
 from fitwell.tuning.populations.population import Population
 from fitwell.tuning.populations.solo import Solo
 from fitwell.tuning.populations.team import Team
-from fitwell.tuning.trials import Trial
+from fitwell.tuning.trials import DEFAULT, Trial
 
 Given = Callable[..., list[Trial]]
 Run = Callable[..., dict[int, Trial]]
@@ -272,6 +272,20 @@ def test_no_trial_begins_after_its_time_but_those_that_have_go_on(run: Run, give
     done = run(trials, 1, begin_until=time.monotonic() + 0.3)
     assert list(done) == [1]
     assert (done[1].stopped, done[1].epochs) == (None, 5)
+
+
+def test_no_more_trials_begin_than_are_through_when_others_are_to_begin(
+    run: Run, given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second each, as far as is known; when they turn out to be faster, the others follow."""
+    counts, trials, said = watched(monkeypatch), given(*({} for _ in range(6)), epochs=4), list[str]()
+    trials[0].stage = DEFAULT
+    now = time.monotonic()
+    settings = {"begin_until": now + 2.5, "until": now + 60, "pace": 0.25 / CAREFUL, "say": said.append}
+    done = run(trials, 8, **settings)
+    assert counts[:2] == [2, 6]
+    assert len(done) == 6
+    assert said == []
 
 
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)])

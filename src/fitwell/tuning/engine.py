@@ -42,7 +42,7 @@ class Engine:
         keeper: records them.
         halving: gives up the worse ones early; None trains all to their end.
         until: when nothing more is trained, on the monotonic clock.
-        begin_until: when no further trial begins.
+        begin_until: when no further trial begins, and those side by side should be through.
         say: is told what a person should know.
         pace: seconds that an epoch of a member takes, as far as it is known; it is measured again with each epoch.
     """
@@ -54,6 +54,7 @@ class Engine:
         self.size, self.workers, self.keeper, self.halving = size, workers, keeper, halving
         self.until, self.begin_until, self.told, self._say = until, begin_until, set[str](), say
         self.running: list[Trial] = []
+        self.waiting: list[Trial] = []  # that were asked for, and may begin when there is time
         self.team: Team = Here([], say)
         self.began = time.monotonic()
         self.pace, self.measured = CAREFUL * pace, False
@@ -122,24 +123,29 @@ class Engine:
         room = self.size * self.workers - sum(len(trial.active) for trial in self.running)
         taken: list[Trial] = []
         while room > 0 and time.monotonic() < min(self.until, self.begin_until):
-            new = more(max(1, room // self.width))
-            if not new:
+            self.waiting = self.waiting or more(max(1, room // self.width))
+            if not self.waiting or not self._can_end(self.waiting[0]):
                 break
-            for trial in new:
-                self.width = max(1, len(trial.parts))
-                if not self._can_end(trial):
-                    self.say("there is no time for another trial")
-                    return bool(taken)
-                self._begin(trial)
-                if not self._refused(trial, ended):
-                    taken.append(trial)
-                    self.running.append(trial)
-                    room -= len(trial.members)
+            trial = self.waiting.pop(0)
+            self.width = max(1, len(trial.parts))
+            self._begin(trial)
+            if not self._refused(trial, ended):
+                taken.append(trial)
+                self.running.append(trial)
+                room -= len(trial.members)
         return bool(taken)
 
     def _can_end(self, trial: Trial) -> bool:
-        """Whether the time will be enough for it and for all that runs, as far as the last epochs tell."""
-        return trial.stage == DEFAULT or time.monotonic() + self._needed(trial) <= self.until
+        """Whether the time will be enough for it and for all that runs, as far as the last epochs tell.
+
+        Of what runs at the same time the last one is to be through by ``begin_until``, for others come after it.
+        """
+        if trial.stage == DEFAULT:
+            return True
+        end = time.monotonic() + self._needed(trial)
+        if end > self.until:
+            self.say("there is no time for another trial")
+        return end <= (min(self.until, self.begin_until) if self.running else self.until)
 
     def _needed(self, *more: Trial) -> float:
         """Seconds that what runs, and more, will take; of what may be given up before it is half through, half."""

@@ -15,7 +15,7 @@ import pytest
 
 from fitwell.data.contract import Data
 from fitwell.plan import Plan
-from fitwell.space import Space, choice, identity, integer, loguniform, uniform
+from fitwell.space import Space, choice, identity, integer, loguniform
 from fitwell.study import StudyRecord, TrialRecord, create_study
 from fitwell.tuning import keeping, searching
 from fitwell.tuning.engine import Engine
@@ -208,12 +208,10 @@ class Spy:
         self.real = real
         self.asked: list[str] = []
         self.told: list[tuple[str, float | None, int | None]] = []
-        self.unknown = 0  # at most, proposals of which nothing was told
 
     def ask(self, count: int, /) -> list[dict[str, Any]]:
         found = self.real.ask(count)
         self.asked += map(identity, found)
-        self.unknown = max(self.unknown, len(set(self.asked) - {key for key, _, _ in self.told}))
         return found
 
     def tell(self, values: Mapping[str, Any], score: float | None, /, after: int | None = None) -> None:
@@ -238,29 +236,14 @@ def spies(monkeypatch: pytest.MonkeyPatch) -> list[Spy]:
     return found
 
 
-def test_of_every_proposal_it_is_told_how_far_it_is_and_how_it_ended(
-    made: Callable[..., Made], spies: list[Spy]
-) -> None:
+def test_of_every_proposal_it_is_told_how_it_ended(made: Callable[..., Made], spies: list[Spy]) -> None:
     one = made(4)
     one.search(halve=True).staged(24)
     assert len(spies) >= 5
-    assert any(after is not None for spy in spies for _, _, after in spy.told)
     for spy in spies:
         assert spy.asked
-        for proposal in spy.asked:
-            *before, last = [after for key, _, after in spy.told if key == proposal]
-            assert before == sorted(after for after in before if after), "on its way"
-            assert last is None or all(after <= last for after in before)
+        assert {*spy.asked} <= {key for key, _, _ in spy.told}
     assert all(score is None or score >= 0 for spy in spies for _, score, _ in spy.told)
-
-
-def test_a_method_that_learns_is_not_asked_for_many_before_it_learns(
-    made: Callable[..., Made], spies: list[Spy]
-) -> None:
-    one = made(32)
-    one.search().whole("bayes", SPACE, 40)
-    assert spies[0].unknown == 12
-    assert len(one.of("bayes")) == 40
 
 
 def test_what_fails_is_told_as_failed_and_the_rest_goes_on(
@@ -413,10 +396,3 @@ def test_in_stages_the_time_is_shared(made: Callable[..., Made]) -> None:
     one = made(4, epochs=1)
     one.search(seconds=3).staged(math.inf)
     assert [stage["name"] for stage in one.study.stages][:3] == ["rate", "architecture", "batch"]
-
-
-def test_values_that_have_no_meaning_beside_others_are_left_out() -> None:
-    space = Space.of({"algorithm": ["adamw", "sgd"], "momentum": uniform(0, 0.9, when={"algorithm": "sgd"})})
-    values = {"lr": 0.1, "momentum": 0.5}
-    assert searching._of(space, values | {"algorithm": "adamw"}) == {"algorithm": "adamw"}
-    assert searching._of(space, values | {"algorithm": "sgd"}) == {"algorithm": "sgd", "momentum": 0.5}

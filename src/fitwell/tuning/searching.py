@@ -21,6 +21,7 @@ from fitwell.tuning.keeping import Keeper
 from fitwell.tuning.kinds import Course
 from fitwell.tuning.methods import Searcher, method
 from fitwell.tuning.populations.measuring import OBJECTIVE, objective_of
+from fitwell.tuning.proposed import Proposed, of_space
 from fitwell.tuning.stages import Stage, stages
 from fitwell.tuning.trials import DEFAULT, Trial
 
@@ -133,7 +134,7 @@ class Search:
         best = self.best()
         if best is None or best.stage != stage.name:
             return space
-        return space.extended(space.at_edge(_of(space, best.values)), base)
+        return space.extended(space.at_edge(of_space(space, best.values)), base)
 
     def _note(self, space: Space, wider: Space) -> None:
         best = self.best()
@@ -167,12 +168,12 @@ class Search:
         recorded, before = self._recorded(name), self.best(name)
         carried = dict(before.values) if before else {}
         if before:
-            searcher.tell(_of(space, _settings(base)), self._internal(before))
+            searcher.tell(of_space(space, _settings(base)), self._internal(before))
         self._tell(searcher, space, recorded)
         default = self._recorded(DEFAULT)
         running = [one for one in (*default, *recorded) if one.state == "running"]
-        known = {identity(_of(space, one.values)) for one in recorded}
-        proposed = _Proposed(searcher, space, known, chosen.at_once)
+        known = {identity(of_space(space, one.values)) for one in recorded}
+        proposed = Proposed(searcher, space, known, chosen.at_once)
         numbers = itertools.count(max((one.number for one in self.study.trials), default=0) + 1)
         left, waiting = count - len(recorded), not default
 
@@ -211,7 +212,7 @@ class Search:
         for one in recorded:
             if one.state != "running":
                 after = one.epochs if one.state == "stopped" else None
-                searcher.tell(_of(space, one.values), self._internal(one), after=after)
+                searcher.tell(of_space(space, one.values), self._internal(one), after=after)
 
     def _internal(self, record: TrialRecord) -> float | None:
         return None if record.score is None else objective_of(self.parts[0]).shown(record.score)
@@ -224,52 +225,6 @@ def _halving(recorded: Sequence[TrialRecord]) -> Halving:
         if one.state != "running":
             halving.remember(int(one.plan.stopping.epochs), one.run.curve(f"{OBJECTIVE}/val"))
     return halving
-
-
-class _Proposed:
-    """Proposals that are not known yet, as trials that train.
-
-    Args:
-        searcher: makes them.
-        space: that they lie in.
-        known: what was tried before.
-        at_once: how many may train at the same time.
-    """
-
-    def __init__(self, searcher: Searcher, space: Space, known: set[str], at_once: float) -> None:
-        self.searcher, self.space, self.known, self.at_once = searcher, space, known, at_once
-        self.training: dict[int, Trial] = {}
-
-    def ask(self, count: int) -> list[dict[str, Any]]:
-        """So many new ones; fewer if there are no more. Of those that train it is told first how far they are."""
-        for trial in self.training.values():
-            if trial.epochs:
-                self.searcher.tell(_of(self.space, trial.values), trial.latest, after=trial.epochs)
-        count = int(min(count, self.at_once - len(self.training)))
-        new: list[dict[str, Any]] = []
-        while len(new) < count and (asked := self.searcher.ask(count - len(new))):
-            new += [values for values in asked if identity(values) not in self.known]
-        return new
-
-    def begun(self, trials: list[Trial]) -> list[Trial]:
-        """The trials of what was asked for."""
-        self.training |= {trial.number: trial for trial in trials}
-        return trials
-
-    def tell(self, trial: Trial) -> None:
-        """What came of one."""
-        self.training.pop(trial.number, None)
-        score, after = (trial.latest, max(1, trial.epochs)) if trial.stopped else (trial.score, None)
-        self.searcher.tell(_of(self.space, trial.values), score, after=after)
-
-
-def _of(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the values that the space varies."""
-    found: dict[str, Any] = {}
-    for name in space.dimensions:  # what an earlier stage set may have no meaning beside the other values
-        if name in values and space.active(name, found):
-            found[name] = values[name]
-    return found
 
 
 def _settings(plan: Plan) -> dict[str, Any]:

@@ -207,7 +207,7 @@ class Spy:
     def __init__(self, real: Any) -> None:
         self.real = real
         self.asked: list[str] = []
-        self.told: list[tuple[str, float | None, int | None]] = []
+        self.told: list[tuple[str, float | None]] = []
 
     def ask(self, count: int, /) -> list[dict[str, Any]]:
         found = self.real.ask(count)
@@ -215,7 +215,7 @@ class Spy:
         return found
 
     def tell(self, values: Mapping[str, Any], score: float | None, /, after: int | None = None) -> None:
-        self.told.append((identity(values), score, after))
+        self.told.append((identity(values), score))
         self.real.tell(values, score, after=after)
 
 
@@ -240,10 +240,19 @@ def test_of_every_proposal_it_is_told_how_it_ended(made: Callable[..., Made], sp
     one = made(4)
     one.search(halve=True).staged(24)
     assert len(spies) >= 5
-    for spy in spies:
-        assert spy.asked
-        assert {*spy.asked} <= {key for key, _, _ in spy.told}
-    assert all(score is None or score >= 0 for spy in spies for _, score, _ in spy.told)
+    assert all(spy.asked and {*spy.asked} <= {key for key, _ in spy.told} for spy in spies)
+    assert all(score is None or score >= 0 for spy in spies for _, score in spy.told)
+
+
+@pytest.mark.parametrize("hands", [2, 20])
+def test_a_method_that_learns_has_few_at_work_but_no_core_is_idle(
+    hands: int, made: Any, monkeypatch: Any
+) -> None:
+    at_work, train = set[int](), Engine._train
+    monkeypatch.setattr(Engine, "_train", lambda self: at_work.add(len(self.running)) or train(self))
+    monkeypatch.setattr(Engine, "hands", hands)
+    made(32).search().whole("bayes", SPACE, 30)
+    assert max(at_work) == max(12, hands) + 1, "beside the plan itself"
 
 
 def test_what_fails_is_told_as_failed_and_the_rest_goes_on(
@@ -256,7 +265,7 @@ def test_what_fails_is_told_as_failed_and_the_rest_goes_on(
     assert states == {("adamw", "done"): 2, ("nope", "failed"): 2, ("sgd", "done"): 2}
     reasons = {each.reason for each in one.study.trials if each.state == "failed"}
     assert reasons == {"there is no optimizer 'nope'"}
-    failed = [score for key, score, _ in spies[0].told if "nope" in key]
+    failed = [score for key, score in spies[0].told if "nope" in key]
     assert failed == [None, None]
 
 

@@ -26,6 +26,10 @@ ENDED = Callable[[Trial], None]
 class Trains(Protocol):
     """Trains trials, in this process or elsewhere."""
 
+    @property
+    def hands(self) -> int:
+        """Trials that can train at the same time without sharing a core (or GPU)."""
+
     def run(self, more: More, ended: ENDED, going_on: list[Trial] | None = None) -> None:
         """See ``Engine.run``."""
 
@@ -59,6 +63,11 @@ class Engine:
         self.began = time.monotonic()
         self.pace, self.measured = CAREFUL * pace, False
         self.width = size * workers  # members of a trial, as the last one had; the first is asked for alone
+
+    @property
+    def hands(self) -> int:
+        """See ``Trains``."""
+        return self.workers
 
     def say(self, text: str) -> None:
         """Say a thing once."""

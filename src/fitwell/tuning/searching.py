@@ -172,8 +172,13 @@ class Search:
         self._tell(searcher, space, recorded)
         default = self._recorded(DEFAULT)
         running = [one for one in (*default, *recorded) if one.state == "running"]
+        keeper, halving = Keeper(self.study), _halving(recorded) if self.halve else None
+        engine = self.course.engine(
+            self.setting.size, self.setting.workers, keeper, halving, self.until, self.say,
+            begin_until=begin_until, pace=self.setting.pace,
+        )  # fmt: skip
         known = {identity(of_space(space, one.values)) for one in recorded}
-        proposed = Proposed(searcher, space, known, chosen.at_once)
+        proposed = Proposed(searcher, space, known, max(chosen.at_once, engine.hands))
         numbers = itertools.count(max((one.number for one in self.study.trials), default=0) + 1)
         left, waiting = count - len(recorded), not default
 
@@ -196,11 +201,6 @@ class Search:
                 proposed.tell(trial)
             self._show(trial)
 
-        keeper, halving = Keeper(self.study), _halving(recorded) if self.halve else None
-        engine = self.course.engine(
-            self.setting.size, self.setting.workers, keeper, halving, self.until, self.say,
-            begin_until=begin_until, pace=self.setting.pace,
-        )  # fmt: skip
         engine.run(more, ended, [keeper.take_up(one, self.parts) for one in running])
 
     def _show(self, trial: Trial) -> None:

@@ -140,7 +140,7 @@ class OnRay:
             Preempted: a signal came; the workers have saved what they trained.
             StorageError: the machines have no folder in common.
         """
-        self.waiting.extend(_dealt(going_on or [], self._slots(), self._at_once(going_on or [])))
+        self.waiting.extend(_dealt(going_on or [], self.hands, self._at_once(going_on or [])))
         try:
             with noted() as interrupts:
                 while self._fill(more) or self.tasks:
@@ -153,7 +153,8 @@ class OnRay:
         finally:
             self._stop()
 
-    def _slots(self) -> int:
+    @property
+    def hands(self) -> int:
         """Tasks that the cluster trains at once, as it is now."""
         return max(1, int(self.ray.cluster_resources().get("GPU" if self._gpus() else "CPU", 0)))
 
@@ -166,7 +167,7 @@ class OnRay:
 
     def _fill(self, more: More) -> bool:
         """Give the workers that are free something to do; whether there was anything."""
-        free, new = self._slots() - len(self.tasks), list[Trial]()
+        free, new = self.hands - len(self.tasks), list[Trial]()
         room = (free - len(self.waiting)) * self.orders.size
         while room > 0 and time.time() < min(self.orders.until, self.orders.begin_until):
             asked = more(max(1, room // self.width) if self.width else 1)

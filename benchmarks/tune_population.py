@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from common import Measurement
@@ -64,13 +65,8 @@ def team_of(members: Sequence[Any], cores: int, bare: bool = False) -> Iterator[
     """
     from fitwell.tuning.populations import team
 
-    if bare:
-        team.Here, whole = Bare, team.Here
-    try:
+    with patch.object(team, "Here", Bare if bare else team.Here):
         made = team.team(members, -(-len(members) // cores), cores, lambda _text: None)
-    finally:
-        if bare:
-            team.Here = whole
     made.bring()  # they have begun
     yield made
     made.dismiss()

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors.torch import load as from_bytes
@@ -24,7 +24,7 @@ from safetensors.torch import load as from_bytes
 from fitwell.errors import FitwellError
 from fitwell.training import checkpoint
 from fitwell.tuning.populations.members import Member
-from fitwell.tuning.populations.packing import Say
+from fitwell.tuning.populations.packing import Say, Trainer
 from fitwell.tuning.populations.streams import drawing_from
 from fitwell.tuning.trials import Row
 
@@ -32,16 +32,7 @@ EPOCH, BRING = "epoch", "bring"  # what a worker is asked for
 TENSORS = 3  # groups of them in a checkpoint: weights, others, best
 
 
-class Trains(Protocol):
-    """What trains members: see ``team.Here``."""
-
-    members: list[Member]
-
-    def epoch(self) -> list[Row]:
-        """Train each for one epoch; their figures in the order of ``members``."""
-
-
-Make = Callable[[Say], Trains]
+Make = Callable[[Say], Trainer]
 
 
 @dataclass(frozen=True)
@@ -178,10 +169,10 @@ def _work(pipe: Connection, parents: Connection, make: Make, members: Sequence[M
     gc.freeze()  # a collection would touch, and so copy, all that is shared with the other side
     said: list[str] = []
     try:
-        trains = make(said.append)
+        trainer = make(said.append)
         while (asked := _next(pipe)) is not None:
             if asked == EPOCH:
-                rows = dict(zip(map(id, trains.members), trains.epoch(), strict=True))
+                rows = dict(zip(map(id, trainer.members), trainer.epoch(), strict=True))
                 pipe.send(([_told(one, rows[id(one)]) for one in members], said))
                 said.clear()
             else:

@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 
 class Trainer(Protocol):
-    """A population, or a training by itself."""
+    """A population, a training by itself, or several of these."""
 
     members: list[Member]
 

@@ -21,7 +21,7 @@ class Team(Protocol):
 
     members: list[Member]
 
-    def epoch(self) -> list[Row]:
+    def epoch(self) -> Sequence[Row]:
         """Train each member for one epoch; their figures in the order of ``members``."""
 
     def bring(self) -> None:
@@ -43,7 +43,7 @@ class Here:
         self.trainers = [trainer for group in groups for trainer in trainers(group, say)]
         self.members = [member for trainer in self.trainers for member in trainer.members]
 
-    def epoch(self) -> list[Row]:
+    def epoch(self) -> list[dict[str, float]]:
         """See ``Team``."""
         return [row for trainer in self.trainers for row in _trained(trainer)]
 

@@ -80,21 +80,21 @@ class Study(StudyRecord):
         return write_report(self)
 
     def ensemble(self, size: int = SIZE, data: Any = None) -> EnsembleModel:
-        """The best trials as one model, chosen on the validation part (Caruana et al. 2004).
+        """The best trials as one model: those that the validation part cannot tell from the best one.
 
         Args:
             size: members, at most.
             data: the same data again, if it lived in memory.
 
         Raises:
-            RunError: fewer than two trials kept a model, or no other one helps the best one.
+            RunError: fewer than two trials kept a model, or all others are clearly worse than the best one.
         """
         plan = self.plan if data is None else self.plan.change(source=data)
         made = ensemble(self, load(plan), size)
         if made is None:
             raise RunError(
-                f"study {self.name} has no ensemble: fewer than two models, or none that helps the best one",
-                "models of different trials that are better together",
+                f"study {self.name} has no ensemble: fewer than two models, or one that is clearly the best",
+                "models of different trials that are about as good",
                 "tune with more trials, or use the best one",
             )
         return EnsembleModel(made, plan)
@@ -113,7 +113,7 @@ class EnsembleModel:
 
     @property
     def trials(self) -> tuple[int, ...]:
-        """The numbers of the trials that it is made of; one that counts twice stands there twice."""
+        """The numbers of the trials that it is made of."""
         return self.made.numbers
 
     def predict(self, data: Any) -> np.ndarray:
@@ -154,7 +154,7 @@ def ensemble_of(path: str | Path) -> EnsembleModel:
     if made is None:
         raise RunError(
             f"study {study.name} has no ensemble",
-            "models of a search that are better together than the best one alone",
+            "a search with several models that are about as good",
             "predict without --ensemble, or tune with more trials",
         )
     return EnsembleModel(made, study.plan)

@@ -62,8 +62,8 @@ def test_only_trials_that_ended_well_are_members(study: StudyRecord, digits: Dat
     assert made is not None
     assert 1 <= len(made.numbers) == len(made.members) <= 5
     assert set(made.numbers) <= {1, 2, 3, 4}
-    assert len(set(made.numbers)) > 1
     assert 4 not in made.numbers
+    assert len(set(made.numbers)) == len(made.numbers) > 1
 
 
 def test_its_answer_is_the_mean_of_its_members_chances(study: StudyRecord, digits: Data) -> None:
@@ -74,10 +74,13 @@ def test_its_answer_is_the_mean_of_its_members_chances(study: StudyRecord, digit
     assert torch.allclose(found.double(), expected.double(), atol=1e-6)
 
 
-def test_the_summary_tells_what_it_gains_over_the_best_alone(study: StudyRecord, digits: Data) -> None:
+def test_the_summary_tells_what_it_gains_over_the_best_and_over_the_default(
+    study: StudyRecord, digits: Data
+) -> None:
     made = ensemble(study, digits)
     best = load_model(study.ranked()[0].path / "model")
-    told = summary(made, best, digits)
+    default = load_model(study.trials[3].path / "model")
+    told = summary(made, best, default, digits)
     assert told["members"] == list(made.numbers)
     y = digits.test.fields["y"][digits.test.index].long()
 
@@ -89,8 +92,12 @@ def test_the_summary_tells_what_it_gains_over_the_best_alone(study: StudyRecord,
     assert told["metrics"]["test/log_loss"] == pytest.approx(log_loss(together), rel=1e-5)
     assert told["metrics"]["test/accuracy"] == pytest.approx(float((together.argmax(1) == y).double().mean()))
     assert told["gain"] == pytest.approx(log_loss(alone) - log_loss(together), rel=1e-4)
-    # On the validation part it can't be worse, for on that it was chosen.
-    assert told["metrics"]["val/log_loss"] <= study.ranked()[0].score + 1e-6
+    poor = chances(study.trials[3].path, digits, "test")
+    over = told["gain_over_default"]
+    assert over["mean"] == pytest.approx(log_loss(poor) - log_loss(together), rel=1e-4)
+    assert 0 < over["low"] < over["mean"] < over["high"]
+    assert over["count"] == len(y)
+    assert summary(made, best, None, digits)["gain_over_default"] is None
 
 
 @pytest.mark.parametrize("data", ["numbers", "binary"])
@@ -101,9 +108,9 @@ def test_the_gain_is_positive_if_it_is_better_whatever_the_figure(
     study = make(loaded, {"seed": 1}, {"lr": 1e-7})
     good, bad = (load_model(one.path / "model") for one in study.trials)
     assert study.ranked()[0].number == 1
-    assert summary(Ensemble((good,), (1,)), bad, loaded)["gain"] > 0
-    assert summary(Ensemble((bad,), (2,)), good, loaded)["gain"] < 0
-    assert summary(Ensemble((good,), (1,)), good, loaded)["gain"] == pytest.approx(0.0, abs=1e-9)
+    assert summary(Ensemble((good,), (1,)), bad, None, loaded)["gain"] > 0
+    assert summary(Ensemble((bad,), (2,)), good, None, loaded)["gain"] < 0
+    assert summary(Ensemble((good,), (1,)), good, None, loaded)["gain"] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_numbers_are_averaged_in_their_own_units(make: Make, numbers: Data) -> None:

@@ -86,7 +86,7 @@ def made(plan: Callable[..., Plan], digits: Data, tmp_path: Path) -> Callable[..
 
     def made(size: int = 3, killed_at: int = 0, data: Data = digits, **changes: Any) -> Made:
         decided = plan(data, **({"epochs": 2, "lr": 0.01} | changes))
-        setting = Setting(decided, data, size, workers=1, pace=0.0, reasons={})
+        setting = Setting(decided, data, size, few=size, workers=1, pace=0.0, reasons={})
         study = create_study(decided, "tune", "digits", tmp_path, **setting.document)
         return Made(study, setting, Seen(killed_at))
 

@@ -51,7 +51,7 @@ def test_a_core_is_a_population_whose_size_fits_into_the_memory(
     monkeypatch.setattr(setting, "possible", lambda: forks)
     monkeypatch.setattr(threads, "available", lambda: cores)
     monkeypatch.setattr(packing, "most_members", lambda _member: 4)
-    monkeypatch.setattr(packing, "_step_seconds", lambda population: 1e-3)
+    monkeypatch.setattr(Population, "step_seconds", lambda *_: 1e-3)
     texts, say = said()
     found = settle(PLAN, say)
     workers = cores if forks else 1
@@ -60,10 +60,26 @@ def test_a_core_is_a_population_whose_size_fits_into_the_memory(
     assert texts[-1].endswith(f"us a step each, {4 // workers}.0 times less than alone")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "few"),
+    [
+        ({1: 4.8, 2: 3.1, 4: 2.7, 8: 2.4, 16: 2.2}, 2),
+        ({1: 8.0, 2: 4.0, 4: 2.0, 8: 1.0}, 8),
+        ({}, 1),
+        ({1: 1.0}, 1),
+    ],
+)
+def test_few_are_those_that_are_nearly_as_fast_as_many(
+    seconds: dict[int, float], few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setting, "best_size", lambda *_: (max(seconds, default=1), seconds))
+    assert settle(PLAN, lambda _text: None).few == few
+
+
 def test_where_that_is_no_faster_or_impossible_they_are_trained_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(packing, "_step_seconds", lambda population: float(len(population.members)))
+    monkeypatch.setattr(Population, "step_seconds", lambda population: float(len(population.members)))
     texts, say = said()
     assert settle(PLAN, say).size == 1
     assert texts[-1] == "on this machine these trainings are as fast one by one as together"

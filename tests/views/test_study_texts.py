@@ -55,6 +55,15 @@ def test_an_ensemble_that_gains_nothing_is_no_better(tmp_path):
     assert texts.ensemble_text(study) == (
         "2 trials together (1, 4) have accuracy 90.00 % on validation data: no better than the best alone"
     )
+    over = {"mean": 0.02, "low": 0.01, "high": 0.03, "count": 90}
+    study.write(summary={"ensemble": ensemble | {"gain_over_default": over}})
+    assert texts.ensemble_text(study).endswith(
+        "no better than the best alone; against the plan as it was better by 0.02 (95 % interval 0.01 to 0.03)"
+    )
+    study.write(summary={"ensemble": ensemble | {"gain_over_default": over | {"low": -0.01}}})
+    assert texts.ensemble_text(study).endswith(
+        "; against the plan as it was not clearly better: the difference is 0.02 (95 % interval -0.01 to 0.03)"
+    )
     study.write(summary={"ensemble": {"members": [1], "metrics": None, "gain": None}})
     assert texts.ensemble_text(study) == "1 trial together (1) have accuracy of no figure"
     study.write(summary={"ensemble": None})

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from fitwell.errors import Preempted
 from fitwell.training.interrupts import noted
-from fitwell.tuning.halving import Halving
+from fitwell.tuning.halving import RUNGS, Halving
 from fitwell.tuning.keeping import Keeper
 from fitwell.tuning.populations.members import Member
 from fitwell.tuning.populations.packing import Say
@@ -157,7 +157,7 @@ class Engine:
         return end <= (min(self.until, self.begin_until) if self.running else self.until)
 
     def _needed(self, *more: Trial) -> float:
-        """Seconds that what runs, and more, will take; of what may be given up before it is half through, half."""
+        """Seconds that what runs, and more, will take; of what may still be given up, half."""
         epochs = 0.0
         longest = 0
         for trial in (*self.running, *more):
@@ -165,7 +165,7 @@ class Engine:
                 continue
             whole, width = int(trial.plan.stopping.epochs), len(trial.active) or len(trial.parts)
             left = whole - trial.epochs
-            sure = self.halving is None or trial.stage == DEFAULT or trial.epochs >= whole / 2
+            sure = self.halving is None or trial.stage == DEFAULT or trial.epochs >= max(RUNGS) * whole
             epochs += left * width * (1.0 if sure else GIVEN_UP)
             longest = max(longest, left)
         # The last one has a worker of its own, but not the others' company.

@@ -14,6 +14,7 @@ from fitwell.study import StudyRecord, TrialRecord
 from fitwell.training.artifact import Fitted, load_model
 from fitwell.training.evaluation import metrics, outputs_of
 from fitwell.tuning.ensembling import average, choose
+from fitwell.tuning.intervals import paired
 from fitwell.tuning.populations.measuring import objective_of
 
 SIZE = 5
@@ -25,7 +26,7 @@ class Ensemble:
     """Models that answer together.
 
     Args:
-        members: of the trials that were chosen, once for each time that one was.
+        members: of the trials that were chosen.
         numbers: of these trials.
     """
 
@@ -42,7 +43,7 @@ class Ensemble:
 
 
 def ensemble(study: StudyRecord, data: Data, size: int = SIZE) -> Ensemble | None:
-    """The best ensemble of a study's trials, chosen step by step on the validation part.
+    """The best trials of a study as one model; those are chosen on the validation part: see ``choose``.
 
     Args:
         study: whose trials kept their models.
@@ -50,7 +51,8 @@ def ensemble(study: StudyRecord, data: Data, size: int = SIZE) -> Ensemble | Non
         size: members, at most.
 
     Returns:
-        None if there are fewer than two models, if none is better with another, or there is no target to average for.
+        None if there are fewer than two models, if all others are clearly worse than the best, or there is no target to
+        average for.
     """
     part = data.validation
     if part is None or data.shape.target.kind == "none":
@@ -61,7 +63,7 @@ def ensemble(study: StudyRecord, data: Data, size: int = SIZE) -> Ensemble | Non
     y = part.fields["y"].index_select(0, part.index).cpu()
     outputs = [_outputs(fitted, part).cpu() for _, fitted in found]
     chosen = choose(outputs, y, data.shape.target, size)
-    if len(set(chosen)) < 2:
+    if len(chosen) < 2:
         return None
     return Ensemble(tuple(found[i][1] for i in chosen), tuple(found[i][0].number for i in chosen))
 
@@ -90,25 +92,32 @@ def _candidates(study: StudyRecord) -> list[TrialRecord]:
     return with_model[:CANDIDATES]
 
 
-def summary(made: Ensemble, best: Fitted, data: Data) -> dict[str, Any]:
-    """``ensemble`` of a study's summary: its members, its metrics, and what it gains over the best model alone.
+def summary(made: Ensemble, best: Fitted, default: Fitted | None, data: Data) -> dict[str, Any]:
+    """``ensemble`` of a study's summary: its members, its metrics, and what it gains over one model alone.
 
-    The gain is of what trials are compared by, on the test part if there is one; positive if it is better.
+    ``gain`` is that over the best model, ``gain_over_default`` that over the default's with its 95 % interval over the
+    samples. They are of what trials are compared by, on the test part if there is one; positive if it is better.
     """
     target, chosen = data.shape.target, objective_of(data)
     found: dict[str, float] = {}
-    gain = 0.0
+    gain, over_default = 0.0, None
     for part in ("val", "test"):
         split = data.parts.get(part)
         if split is None:
             continue
         y = split.fields["y"].index_select(0, split.index).cpu()
-        together, alone = made.outputs_on(split).cpu(), _outputs(best, split).cpu()
-        score = float(chosen.score(together, y, target))
-        gain = float(chosen.score(alone, y, target)) - score  # lower scores are better
-        figures = metrics(together, y, target) | {chosen.metric: torch.tensor(chosen.shown(score))}
+        outputs = made.outputs_on(split).cpu()
+        together_N = chosen.each(outputs, y, target)
+        gain = float((chosen.each(_outputs(best, split).cpu(), y, target) - together_N).mean())
+        if default is not None:
+            default_N = chosen.each(_outputs(default, split).cpu(), y, target)
+            over_default = paired(default_N.tolist(), together_N.tolist()).plain()
+        figures = metrics(outputs, y, target)
+        figures[chosen.metric] = torch.tensor(chosen.shown(float(together_N.mean())))
         found |= {f"{part}/{name}": float(value) for name, value in figures.items()}
-    return {"members": list(made.numbers), "metrics": found, "gain": gain}
+    return {
+        "members": list(made.numbers), "metrics": found, "gain": gain, "gain_over_default": over_default
+    }  # fmt: skip
 
 
 def _outputs(fitted: Fitted, part: Split) -> Tensor:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from fitwell.errors import PlanError
 from fitwell.shape import Target
-from fitwell.tuning.objective import log_probabilities
+from fitwell.tuning.objective import log_probabilities, losses
 
-ROUNDING = 1e-10  # a longer ensemble that is better by less is no better
+CLEARLY = 2.0  # standard errors
 
 
 def average(outputs: Sequence[Tensor], target: Target) -> Tensor:
@@ -39,12 +39,12 @@ def average(outputs: Sequence[Tensor], target: Target) -> Tensor:
 
 
 def choose(outputs: Sequence[Tensor], y: Tensor, target: Target, size: int) -> list[int]:
-    """The members whose average is best on the validation part, greedily, a member as often as it helps.
+    """The best members on the validation part, without those that are clearly worse than the best one.
 
-    Begins with the best member; then each step adds the one with which the ensemble's loss is least (Caruana et al.
-    2004, Ensemble selection from libraries of models). The loss is the log loss of classes and the squared error of
-    numbers, which have no ties as the accuracy has. Of all ensembles on the way the best is taken, so its loss is
-    never above the best member's. Equal members: the first. Members that are not finite are never taken.
+    A member is clearly worse if its loss on the same samples is higher by more than two standard errors. What is left
+    cannot be told apart, so each counts once: to choose further, greedily (Caruana et al. 2004) or by the best average,
+    fits the validation part where that is small. The loss is the log loss of classes and the squared error of numbers.
+    Equal members: the first. Members that are not finite are never taken.
 
     Args:
         outputs: the candidates' outputs (N, K) on the validation part.
@@ -53,7 +53,7 @@ def choose(outputs: Sequence[Tensor], y: Tensor, target: Target, size: int) -> l
         size: of the ensemble, at most.
 
     Returns:
-        Places in ``outputs``, in the order in which they were chosen, with repeats.
+        Places in ``outputs``, the best first.
 
     Raises:
         PlanError: there are no candidates, none is finite, there is no target, or ``size`` is below 1.
@@ -62,38 +62,16 @@ def choose(outputs: Sequence[Tensor], y: Tensor, target: Target, size: int) -> l
     if size < 1:
         raise PlanError(f"an ensemble of {size} members is asked for", "at least 1", "ask for 5 members")
     outputs_MNK = _members(outputs)
-    scores_MN = _scores(outputs_MNK, y, target)
-    scores_MN[~outputs_MNK.isfinite().flatten(1).all(1)] = math.nan
-    numbers = target.kind == "number"
-    chosen: list[int] = []
-    losses: list[float] = []
-    total = torch.full_like(scores_MN[0], 0.0 if numbers else -math.inf)
-    for step in range(1, size + 1):
-        totals = total + scores_MN if numbers else torch.logaddexp(total, scores_MN)
-        step_losses = _losses(totals, step, target)
-        best = min(range(len(step_losses)), key=step_losses.__getitem__)
-        chosen.append(best)
-        losses.append(step_losses[best])
-        total = totals[best]
-    if not math.isfinite(losses[0]):
+    losses_MN = losses(outputs_MNK, y, target)
+    finite = outputs_MNK.isfinite().flatten(1).all(1) & losses_MN.isfinite().all(1)
+    means = losses_MN.mean(1).masked_fill(~finite, math.inf).tolist()
+    ranked = sorted(range(len(means)), key=means.__getitem__)
+    if not math.isfinite(means[ranked[0]]):
         raise PlanError("no candidate has finite outputs", "a model that did not diverge", "leave them out")
-    least = min(losses) * (1 + ROUNDING) + ROUNDING
-    return chosen[: next(length for length, loss in enumerate(losses, 1) if loss <= least)]
-
-
-def _scores(outputs_MNK: Tensor, y: Tensor, target: Target) -> Tensor:
-    """What adds up in an ensemble's loss: log-probabilities of the true class (M, N), or errors (M, N, K)."""
-    if target.kind == "number":
-        return outputs_MNK - y.double()
-    logs_MNC = log_probabilities(outputs_MNK, target)
-    return logs_MNC.gather(-1, y.long().view(1, -1, 1).expand(len(logs_MNC), -1, -1)).squeeze(-1)
-
-
-def _losses(totals: Tensor, count: int, target: Target) -> list[float]:
-    """The loss of each ensemble of ``count`` members from the sums over them; infinite where it is not finite."""
-    numbers = target.kind == "number"
-    losses = (totals / count).square().mean(dim=(1, 2)) if numbers else math.log(count) - totals.mean(1)
-    return [loss if math.isfinite(loss) else math.inf for loss in losses.tolist()]
+    worse_MN = losses_MN - losses_MN[ranked[0]]
+    error_M = worse_MN.std(1, correction=0) / math.sqrt(worse_MN.shape[1])
+    near = (worse_MN.mean(1) <= CLEARLY * error_M).tolist()
+    return [place for place in ranked if near[place] and math.isfinite(means[place])][:size]
 
 
 def _members(outputs: Sequence[Tensor]) -> Tensor:

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from fitwell.errors import PlanError
 from fitwell.shape import Target
-from fitwell.training.evaluation import metrics
 
 # Below, the accuracy has steps of 1/N and a standard error above 1 % even at 95 %: it ties trials that differ.
 ENOUGH = 500
+TINY = 1e-12  # variance of numbers that are all the same
 
 Score = Callable[[Tensor, Tensor, Target], Tensor]
 
@@ -49,10 +49,25 @@ class Objective:
         Raises:
             PlanError: the figure is not of outputs and target: without a target the family's own score is.
         """
-        figure = self._figure(outputs_NK, y, target)
-        score = 1 - figure if self.higher else figure
+        score = self.each(outputs_NK, y, target).mean()
         # The largest of NaN is the first class: without this, a model that diverged would have an accuracy.
         return torch.where(outputs_NK.isfinite().all(), score, torch.inf)
+
+    def each(self, outputs_NK: Tensor, y: Tensor, target: Target) -> Tensor:
+        """What each sample adds to the score, which is the mean: (N,), float64. The rest as of ``score``."""
+        if self.metric == "log_loss":
+            return losses(outputs_NK, y, target)
+        if self.metric == "accuracy":
+            right_N = outputs_NK.argmax(1) == y if target.kind == "classes" else (outputs_NK > 0) == (y > 0.5)
+            return 1 - right_N.double().flatten()
+        if self.metric == "r2":
+            variance_K = (y.double() - y.double().mean(0)).square().mean(0)
+            return ((outputs_NK.double() - y.double()).square() / variance_K.clamp_min(TINY)).mean(-1)
+        raise PlanError(
+            "without a target outputs have no figure",
+            "the loss that the family gives in evaluation",
+            "take the score of the family",
+        )
 
     def shown(self, score: float) -> float:
         """The figure of a score, as people read it; also the score of a figure, for 1 - x is its own inverse.
@@ -61,17 +76,6 @@ class Objective:
         0.75
         """
         return 1 - score if self.higher else score
-
-    def _figure(self, outputs_NK: Tensor, y: Tensor, target: Target) -> Tensor:
-        if self.metric == "log_loss":
-            return log_loss(outputs_NK, y, target)
-        if target.kind == "none" or self.metric == "loss":
-            raise PlanError(
-                "without a target outputs have no figure",
-                "the loss that the family gives in evaluation",
-                "take the score of the family",
-            )
-        return metrics(outputs_NK, y, target)[self.metric]
 
 
 def choose_objective(target: Target, validation_samples: int) -> Objective:
@@ -94,7 +98,23 @@ def log_probabilities(outputs: Tensor, target: Target) -> Tensor:
     return outputs.log_softmax(-1)
 
 
+def losses(outputs: Tensor, y: Tensor, target: Target) -> Tensor:
+    """The loss of each sample, float64: -log(probability of the true class), in nats, or the squared error of numbers.
+
+    Args:
+        outputs: (..., N, K): logits or numbers.
+        y: what is true, of N samples, as the field ``y``.
+        target: what y means.
+
+    Returns:
+        (..., N).
+    """
+    if target.kind == "number":
+        return (outputs.double() - y.double()).square().mean(-1)
+    logs = log_probabilities(outputs, target)
+    return -logs.gather(-1, y.long().reshape(-1, 1).expand(*logs.shape[:-1], 1)).squeeze(-1)
+
+
 def log_loss(outputs_NK: Tensor, y: Tensor, target: Target) -> Tensor:
     """The mean of -log(probability of the true class), float64, in nats."""
-    logs_NC = log_probabilities(outputs_NK, target)
-    return -logs_NC.gather(-1, y.reshape(-1, 1).long()).mean()
+    return losses(outputs_NK, y, target).mean()

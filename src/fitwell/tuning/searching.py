@@ -19,7 +19,7 @@ from fitwell.study import TrialRecord
 from fitwell.tuning.halving import Halving
 from fitwell.tuning.keeping import Keeper
 from fitwell.tuning.kinds import Course
-from fitwell.tuning.methods import Searcher, method
+from fitwell.tuning.methods import Method, Searcher, method
 from fitwell.tuning.populations.measuring import OBJECTIVE, objective_of
 from fitwell.tuning.proposed import Proposed, of_space
 from fitwell.tuning.stages import Stage, stages
@@ -178,7 +178,7 @@ class Search:
             begin_until=begin_until, pace=self.setting.pace,
         )  # fmt: skip
         known = {identity(of_space(space, one.values)) for one in recorded}
-        proposed = Proposed(searcher, space, known, max(chosen.at_once, engine.hands))
+        proposed = Proposed(searcher, space, known, self._at_once(chosen, engine.hands))
         numbers = itertools.count(max((one.number for one in self.study.trials), default=0) + 1)
         left, waiting = count - len(recorded), not default
 
@@ -202,6 +202,12 @@ class Search:
             self._show(trial)
 
         engine.run(more, ended, [keeper.take_up(one, self.parts) for one in running])
+
+    def _at_once(self, chosen: Method, hands: int) -> float:
+        """Proposals that train at the same time."""
+        if math.isinf(chosen.at_once):
+            return math.inf
+        return max(hands, min(chosen.at_once, self.setting.few * self.setting.workers))
 
     def _show(self, trial: Trial) -> None:
         best = self.best()

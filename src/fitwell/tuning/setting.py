@@ -20,6 +20,7 @@ from fitwell.tuning.populations.members import Member, member
 from fitwell.tuning.populations.packing import Say, best_size
 
 MEASURED = 1.3  # times what the steps take
+NEARLY = 1.5  # times the least seconds of a step are nearly as fast
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Setting:
         plan: decided throughout.
         data: of the plan, on its device.
         size: members of one population, measured.
+        few: the fewest members of one that are nearly as fast: who learns from the ends of some has no more at work.
         workers: populations side by side, each in a process on one core; 1 for this process alone.
         pace: seconds that an epoch of a member takes, all workers at work.
         reasons: of what was decided.
@@ -38,6 +40,7 @@ class Setting:
     plan: Plan
     data: Data
     size: int
+    few: int
     workers: int
     pace: float
     reasons: dict[str, str]
@@ -84,4 +87,5 @@ def settle(plan: Plan, say: Say) -> Setting:
         say("on this machine these trainings are as fast one by one as together")
     # The epoch is measured, too.
     pace = MEASURED * seconds.get(size, 0.0) * job.schedule.steps / job.epochs / workers
-    return Setting(job.plan, data, size, workers, pace, reasons)
+    few = min((each for each, taken in seconds.items() if taken <= NEARLY * seconds[size]), default=size)
+    return Setting(job.plan, data, size, few, workers, pace, reasons)

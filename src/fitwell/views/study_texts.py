@@ -303,6 +303,8 @@ def ensemble_text(study: StudyRecord) -> str:
         compared = ""
     else:
         compared = f": better than {than} by {number(gain, 2)}" if gain > 0 else f": no better than {than}"
+    if (over := interval(ensemble.get("gain_over_default"))) is not None:
+        compared += f"; against the plan as it was {_compared(True, over)}"
     who = f"{counted(len(members), 'trial')} together ({', '.join(map(str, members))})"
     return f"{who} have {name} {', '.join(figures) or 'of no figure'}{compared}"
 
@@ -425,7 +427,7 @@ def _told(inside: Sequence[Any], outside: Sequence[Any]) -> tuple[str, float]:
 def next_commands(study: StudyRecord, name: str) -> list[str]:
     """The commands that make use of the study."""
     going_on = [f"fitwell resume {name}"] if study.state == "preempted" else []
-    together = " --ensemble" if ((study.summary.get("ensemble") or {}).get("gain") or 0) > 0 else ""
+    together = " --ensemble" if study.summary.get("ensemble") else ""
     predict = f"fitwell predict {name} NEW_DATA{together} --out predictions.csv"
     able = [predict] if (study.path / "model").is_dir() else []
     return [*going_on, *able, f"fitwell report {name}"]

@@ -98,7 +98,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], float]],
             tried.append(len(population.members))
             return seconds(len(population.members))
 
-        monkeypatch.setattr(packing, "_step_seconds", step)
+        monkeypatch.setattr(Population, "step_seconds", step)
         return tried
 
     return take

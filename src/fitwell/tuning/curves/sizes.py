@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 from fitwell.data.contract import Data
@@ -103,12 +102,7 @@ def training_seconds(plan: Plan, data: Data) -> float:
         population = Population([one])
     except Unstackable:
         return 0.0
-    tried = []
-    for _ in range(2):  # the first warms up
-        start = time.perf_counter()
-        population.try_step()
-        tried.append(time.perf_counter() - start)
-    return min(tried) * forecast(one.job).iterations.steps
+    return population.step_seconds() * forecast(one.job).iterations.steps
 
 
 def _own(plan: Plan) -> Hidden:

@@ -52,7 +52,7 @@ def conduct(course: Course) -> None:
     fitted = _keep_model(course, best)
     if fitted is not None:
         made = ensemble(course.study, course.setting.data)
-        found["ensemble"] = summary(made, fitted, course.setting.data) if made else None
+        found["ensemble"] = summary(made, fitted, _model(default), course.setting.data) if made else None
     if default is not None and best.number != default.number:
         found["verified"] = verify(course, best, default)
     course.study.write(summary=found)
@@ -69,13 +69,18 @@ def _parts(course: Course) -> list[Data]:
     return [to_device(data, torch.device(setting.plan.device)) for data in made]
 
 
+def _model(trial: TrialRecord | None) -> Fitted | None:
+    """What a trial kept, if it did."""
+    kept = trial is not None and (trial.path / "model" / "model.json").exists()
+    return load_model(trial.path / "model") if trial is not None and kept else None
+
+
 def _keep_model(course: Course, best: TrialRecord) -> Fitted | None:
     """The model of the best trial becomes the study's; with folds there is none."""
-    study = course.study
-    if not (best.path / "model" / "model.json").exists():
+    study, fitted = course.study, _model(best)
+    if fitted is None:
         return None
     shutil.copytree(best.path / "model", study.path / "model", dirs_exist_ok=True)
-    fitted = load_model(study.path / "model")
     write_json(study.path / "evaluation.json", held_out(fitted.family, fitted.model, course.setting.data))
     return fitted
 

@@ -42,8 +42,8 @@ class Method:
     Args:
         says: what it does, in one sentence.
         searcher: begins a search of a space, with a seed: the same seed and the same scores, the same proposals.
-        at_once: proposals that may train at the same time, or one for each core if there are more: a method that learns
-            is to see the ends of some soon.
+        at_once: proposals that may train at the same time. A method that learns is to see the ends of some soon: fewer
+            where fewer are nearly as fast, but one for each core.
     """
 
     says: str

@@ -4,6 +4,7 @@ The tree-structured Parzen estimator (Bergstra et al. 2011, section 4; all setti
 by Optuna. Of trials that have not been trained to their end those that have come further rank before the others, for
 they were better where those were given up. Points of which nothing is known yet count as bad, so that a batch spreads
 out.
+Options that have a size, as widths have, are places in their order: what is found of 128 units says something of 256.
 """
 
 from __future__ import annotations
@@ -130,7 +131,10 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(dimension, Choice):
-        return CategoricalDistribution(range(len(dimension.options)))
+        places = len(dimension.options)
+        return (
+            IntDistribution(0, places - 1) if _by_size(dimension) else CategoricalDistribution(range(places))
+        )
     if isinstance(dimension, Integer):
         return IntDistribution(dimension.low, dimension.high, log=dimension.log)
     return FloatDistribution(dimension.low, dimension.high, log=dimension.logarithmic)
@@ -138,14 +142,42 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
 
 def _suggest(trial: Trial, name: str, dimension: Dimension) -> Any:
     if isinstance(dimension, Choice):  # Optuna knows options by their place: they may be lists
-        return dimension.options[trial.suggest_categorical(name, range(len(dimension.options)))]
+        by_size, places = _by_size(dimension), len(dimension.options)
+        if by_size:
+            return by_size[trial.suggest_int(name, 0, places - 1)]
+        return dimension.options[trial.suggest_categorical(name, range(places))]
     if isinstance(dimension, Integer):
         return trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
     return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.logarithmic)
 
 
 def _stored(dimension: Dimension, value: Any) -> Any:
-    return place_of(value, dimension.options) if isinstance(dimension, Choice) else value
+    if isinstance(dimension, Choice):
+        return place_of(value, _by_size(dimension) or dimension.options)
+    return value
+
+
+def _by_size(choice: Choice) -> list[Any]:
+    """The options from small to large, if they are numbers or lists of numbers; else none.
+
+    >>> _by_size(Choice([(256,), (64, 64), 64]))
+    [64, (64, 64), (256,)]
+    >>> _by_size(Choice(["relu", "tanh"]))
+    []
+    """
+    sizes = {place: _numbers(option) for place, option in enumerate(choice.options)}
+    if len(sizes) < 2 or not all(sizes.values()):
+        return []
+    return [
+        choice.options[place]
+        for place in sorted(sizes, key=lambda place: (sum(sizes[place]), len(sizes[place])))
+    ]
+
+
+def _numbers(option: Any) -> tuple[float, ...]:
+    """A number or a list of numbers as a tuple; else an empty one."""
+    each = option if isinstance(option, tuple) else (option,)
+    return each if all(isinstance(one, int | float) and not isinstance(one, bool) for one in each) else ()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +16,6 @@ from fitwell.tuning.populations.stacking import Unstackable
 
 SIZES = (1, 2, 4, 8, 16, 32)
 GAIN = 0.95  # a larger population must take less than this share of the time a member
-TRIES = 3
 PADDED = 2.0  # the largest member of a population has at most so many times the weights of the smallest
 COPIES = 8  # of each weight: weight, gradient, two moments, scratch, best, mask, and the member's first own
 SHARE = 0.5  # of the free memory that populations may take
@@ -55,18 +53,12 @@ def best_size(make: Callable[[], Member], workers: int = 1) -> tuple[int, dict[i
             population = Population([make() for _ in range(size)])
         except Unstackable:
             break
-        seconds[size] = min(_step_seconds(population) for _ in range(TRIES)) / size
+        seconds[size] = population.step_seconds() / size
         if seconds[size] < GAIN * seconds[best]:
             best = size
         elif size >= 4 * best:
             break
     return best, seconds
-
-
-def _step_seconds(population: Population) -> float:
-    start = time.perf_counter()
-    population.try_step()
-    return time.perf_counter() - start
 
 
 def most_members(member: Member) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
@@ -25,6 +26,8 @@ from fitwell.tuning.populations.stacked import Stacked
 from fitwell.tuning.populations.stacking.optimizers import stacked_optimizer
 from fitwell.tuning.populations.stacking.rows import Rows
 from fitwell.tuning.populations.streams import drawing_from
+
+TRIES = 3  # steps that are timed
 
 Step = list[tuple[Tensor, float]]  # batches of sample indices, and their share of the step
 
@@ -102,13 +105,19 @@ class Population:
         for job, own in zip(self.jobs, steps, strict=True):
             job.step += len(own)
 
-    def try_step(self) -> None:
-        """One step that moves nothing: to see how long a step takes."""
+    def step_seconds(self) -> float:
+        """The least time of some steps that move nothing. What an epoch prepares once is not in it."""
         shared = same_batches(self.members)
         now = [steps_of_epoch(job)[0] for job in (self.jobs[:1] if shared else self.jobs)]
-        for first, last in _runs(now * len(self.jobs) if shared else now, shared):
-            self._step(first, last, now if shared else now[first:last], shared)
-            self.optimizer.step(first, last, [0.0] * (last - first))
+        runs = list(_runs(now * len(self.jobs) if shared else now, shared))
+        taken = []
+        for _ in range(TRIES):
+            start = time.perf_counter()
+            for first, last in runs:
+                self._step(first, last, now if shared else now[first:last], shared)
+                self.optimizer.step(first, last, [0.0] * (last - first))
+            taken.append(time.perf_counter() - start)
+        return min(taken)
 
     def _rates(self, counts: Sequence[int]) -> list[list[float]]:
         """For each of the coming epoch's steps the rates of all members, which have so many steps."""

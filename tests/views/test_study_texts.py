@@ -38,7 +38,10 @@ def test_nothing_better_than_the_default_is_said(tmp_path):
     study = make_study(tmp_path, trials=[{"score": 0.9}, {"score": 0.8, "values": {"lr": 0.1}}])
     assert texts.sure_text(study) == "nothing that was tried is better than the plan as it was"
     study.write(higher=False)
-    assert texts.sure_text(study).startswith("the best was not tried on fresh seeds")
+    told = "the best was not tried on fresh seeds, for there was no time: "
+    assert texts.sure_text(study) == f"{told}its score may be luck"
+    study.write(summary={"gain_over_default": {"mean": -0.3, "low": -0.4, "high": -0.2, "count": 90}})
+    assert texts.sure_text(study) == f"{told}this one model is worse by 0.3 (95 % interval 0.2 to 0.4)"
 
 
 def test_a_difference_is_judged_by_its_own_metric(tmp_path):

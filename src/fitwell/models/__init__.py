@@ -121,4 +121,6 @@ class Standardize(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """(x - mean) / std, channel by channel."""
-        return torch.addcmul(self.shift, x_BCHW.to(self.scale.dtype), self.scale)
+        return (
+            x_BCHW.to(self.scale.dtype).mul(self.scale).add_(self.shift)
+        )  # addcmul takes three times as long

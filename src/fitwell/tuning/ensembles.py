@@ -13,8 +13,8 @@ from fitwell.errors import RunError
 from fitwell.study import StudyRecord, TrialRecord
 from fitwell.training.artifact import Fitted, load_model
 from fitwell.training.evaluation import metrics, outputs_of
+from fitwell.tuning.comparing import gain
 from fitwell.tuning.ensembling import average, choose
-from fitwell.tuning.intervals import paired
 from fitwell.tuning.populations.measuring import objective_of
 
 SIZE = 5
@@ -39,7 +39,7 @@ class Ensemble:
 
     def outputs_on(self, part: Split) -> Tensor:
         """The same of a part of the data that they were trained on."""
-        return average([_outputs(one, part) for one in self.members], self.members[0].shape.target)
+        return average([outputs_on(one, part) for one in self.members], self.members[0].shape.target)
 
 
 def ensemble(study: StudyRecord, data: Data, size: int = SIZE) -> Ensemble | None:
@@ -61,7 +61,7 @@ def ensemble(study: StudyRecord, data: Data, size: int = SIZE) -> Ensemble | Non
     if len(found) < 2:
         return None
     y = part.fields["y"].index_select(0, part.index).cpu()
-    outputs = [_outputs(fitted, part).cpu() for _, fitted in found]
+    outputs = [outputs_on(fitted, part).cpu() for _, fitted in found]
     chosen = choose(outputs, y, data.shape.target, size)
     if len(chosen) < 2:
         return None
@@ -95,32 +95,29 @@ def _candidates(study: StudyRecord) -> list[TrialRecord]:
 def summary(made: Ensemble, best: Fitted, default: Fitted | None, data: Data) -> dict[str, Any]:
     """``ensemble`` of a study's summary: its members, its metrics, and what it gains over one model alone.
 
-    ``gain`` is that over the best model, ``gain_over_default`` that over the default's with its 95 % interval over the
-    samples. They are of what trials are compared by, on the test part if there is one; positive if it is better.
+    ``gain`` is that over the best model, ``gain_over_default`` that over the default's with its interval: see
+    ``comparing.gain``. They are of the test part if there is one.
     """
     target, chosen = data.shape.target, objective_of(data)
-    found: dict[str, float] = {}
-    gain, over_default = 0.0, None
+    found, gained, over = dict[str, float](), 0.0, None
     for part in ("val", "test"):
         split = data.parts.get(part)
         if split is None:
             continue
         y = split.fields["y"].index_select(0, split.index).cpu()
         outputs = made.outputs_on(split).cpu()
-        together_N = chosen.each(outputs, y, target)
-        gain = float((chosen.each(_outputs(best, split).cpu(), y, target) - together_N).mean())
-        if default is not None:
-            default_N = chosen.each(_outputs(default, split).cpu(), y, target)
-            over_default = paired(default_N.tolist(), together_N.tolist()).plain()
         figures = metrics(outputs, y, target)
-        figures[chosen.metric] = torch.tensor(chosen.shown(float(together_N.mean())))
+        figures[chosen.metric] = torch.tensor(chosen.shown(float(chosen.score(outputs, y, target))))
         found |= {f"{part}/{name}": float(value) for name, value in figures.items()}
+        gained = gain(outputs, outputs_on(best, split), split, data).mean
+        over = gain(outputs, outputs_on(default, split), split, data).plain() if default else None
     return {
-        "members": list(made.numbers), "metrics": found, "gain": gain, "gain_over_default": over_default
+        "members": list(made.numbers), "metrics": found, "gain": gained, "gain_over_default": over
     }  # fmt: skip
 
 
-def _outputs(fitted: Fitted, part: Split) -> Tensor:
+def outputs_on(fitted: Fitted, part: Split) -> Tensor:
+    """What one model says of a part of the data that it was trained on: (N, K)."""
     with torch.inference_mode():
         device = part.index.device
         return outputs_of(fitted.family, fitted.model.to(device), part)

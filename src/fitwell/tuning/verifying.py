@@ -30,6 +30,7 @@ SEEDS = 5
 MANY = 20_000  # training samples from which all seeds share one division: its chance matters little
 ARMS = ("best", "default")
 LEAST_PAIRS = 2  # one difference has no interval
+WORTH_PAIRS = 3  # that of two is a dozen deviations wide
 
 
 def verify(course: Course, best: TrialRecord, default: TrialRecord) -> dict[str, Any] | None:
@@ -58,6 +59,11 @@ def verify(course: Course, best: TrialRecord, default: TrialRecord) -> dict[str,
     )  # fmt: skip
     _train(course, trials, data)
     return _compared(study, seeds, setting.objective)
+
+
+def least_seconds(setting: Setting) -> float:
+    """What a verification takes that can tell something."""
+    return WORTH_PAIRS * len(ARMS) * setting.trial_seconds
 
 
 class _Divided:

@@ -242,12 +242,11 @@ def sure_text(study: StudyRecord) -> str:
         best, default = study.best, study.default
         if best is not None and default is not None and best.number == default.number:
             return "nothing that was tried is better than the plan as it was"
-        over = study.state != "running" and study.kind == "tune" and best is not None and default is not None
-        return (
-            "the best was not tried on fresh seeds, for there was no time: its score may be luck"
-            if over
-            else ""
-        )
+        if study.state == "running" or study.kind != "tune" or best is None or default is None:
+            return ""
+        over = interval(study.summary.get("gain_over_default"))
+        found = "its score may be luck" if over is None else f"this one model is {_compared(True, over)}"
+        return f"the best was not tried on fresh seeds, for there was no time: {found}"
     seeds = len(verified.get("seeds") or [])
     means = f"{spread(verified.get('best') or [])} against {spread(verified.get('default') or [])}"
     metric = str(verified.get("metric") or study.metric.rpartition("/")[2]).replace("_", " ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import statistics
@@ -9,26 +10,35 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fitwell import tuned
+from fitwell.data.contract import Data
 from fitwell.data.folds import folds
 from fitwell.errors import PlanError, RunError
 from fitwell.fitting import FittedRun, fit
 from fitwell.plan import Plan
 from fitwell.space import choice, integer, loguniform
-from fitwell.study import TrialRecord
+from fitwell.study import StudyRecord, TrialRecord
 from fitwell.training.artifact import load_model
-from fitwell.tuned import Study
+from fitwell.training.prepare import load
+from fitwell.tuned import Quiet, Study
 from fitwell.tuning import objective, verifying
+from fitwell.tuning.ensembles import outputs_on
+from fitwell.tuning.kinds import Course
+from fitwell.tuning.kinds.tune import _searched_until
 from fitwell.tuning.populations import packing
+from fitwell.tuning.setting import Setting
 
 GRID: dict[str, Any] = {"lr": [0.003, 0.03]}
 SEEDS: dict[str, Any] = {"seed": [1, 2, 3, 4]}  # models that are better together,
+ANY_SETTING = Setting(
+    Plan(data="iris").change(epochs=10), cast(Data, None), size=1, few=1, workers=1, pace=1.0, reasons={}
+)
 TRAINED: dict[str, Any] = {"epochs": 20, "lr": 0.02, "patience": None}  # for they have learned something
 
 
@@ -119,6 +129,31 @@ def test_the_best_is_verified_unless_it_is_the_default(better: bool, tune) -> No
         assert verified["difference"]["count"] == 2
     else:
         assert study.best.number == study.default.number == 1
+
+
+def test_it_tells_what_the_best_model_gains_on_the_test_part(tune) -> None:
+    study = tune({"lr": [0.05]}, TRAINED | {"lr": 1e-6})
+    data, over = load(study.plan), study.summary["gain_over_default"]
+    y = data.test.fields["y"][data.test.index]
+    models = (load_model(one.path / "model") for one in (study.default, study.best))
+    losses = [float(objective.log_loss(outputs_on(one, data.test), y, data.shape.target)) for one in models]
+    assert study.best.number != study.default.number
+    assert over["count"] == len(y)
+    assert over["mean"] == pytest.approx(losses[0] - losses[1])
+    assert over["low"] < over["mean"] < over["high"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "trial_seconds", "searched"),
+    [(math.inf, 1.0, math.inf), (110.0, 1.0, 70.0), (110.0, 5.4, 70.0), (110.0, 5.6, 100.0)],
+)
+def test_a_part_of_the_time_is_kept_to_verify_if_it_is_enough(
+    seconds: float, trial_seconds: float, searched: float
+) -> None:
+    """Six trainings tell something; the trials that are nearly through have a tenth more than the search."""
+    setting = dataclasses.replace(ANY_SETTING, pace=trial_seconds / 10)
+    course = Course(cast(StudyRecord, None), setting, time.monotonic() + seconds, Quiet())
+    assert _searched_until(course) - time.monotonic() == pytest.approx(searched, abs=0.1)
 
 
 def test_a_study_of_one_trial_has_no_ensemble_and_more_have_one(tune) -> None:

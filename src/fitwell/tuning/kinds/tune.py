@@ -17,23 +17,25 @@ from fitwell.space import Space
 from fitwell.study import TrialRecord
 from fitwell.training.artifact import Fitted, load_model
 from fitwell.training.held_out import held_out
-from fitwell.tuning.ensembles import ensemble, summary
+from fitwell.tuning.comparing import gain
+from fitwell.tuning.engine import GRACE
+from fitwell.tuning.ensembles import ensemble, outputs_on, summary
 from fitwell.tuning.kinds import Course, Kind
 from fitwell.tuning.populations.measuring import objective_of
 from fitwell.tuning.searching import Search
-from fitwell.tuning.verifying import verify
+from fitwell.tuning.verifying import least_seconds, verify
 
-SEARCHED = 0.7  # share of the time; the rest verifies what was found
+VERIFIED = 0.3  # share of the time that is kept to verify what was found, if it is enough for that
 
 
 def conduct(course: Course) -> None:
     """Search, choose the best, keep its model as the study's, compare it with the default."""
-    request, now = course.request, time.monotonic()
+    request = course.request
     parts = _parts(course)
     chosen = objective_of(parts[0])  # folds may have more samples to validate on than the plan's own part
     course.study.write(metric=f"val/{chosen.metric}", higher=chosen.higher)
     course.observer.metric = course.study.metric
-    search = Search(course, parts, now + SEARCHED * (course.until - now), request["halving"])
+    search = Search(course, parts, _searched_until(course), request["halving"])
     if course.study.document["space"]:
         search.whole(request["method"], Space.from_dict(course.study.document["space"]), request["trials"])
     else:
@@ -46,17 +48,29 @@ def conduct(course: Course) -> None:
         course.observer.say(tried if course.study.trials else late)
         return
     found: dict[str, Any] = {
-        "best": best.number, "default": default.number if default else None, "verified": None, "ensemble": None
+        "best": best.number, "default": default.number if default else None, "verified": None, "ensemble": None,
+        "gain_over_default": None,
     }  # fmt: skip
     course.study.write(summary=found)
     fitted = _keep_model(course, best)
     if fitted is not None:
-        made = ensemble(course.study, course.setting.data)
-        found["ensemble"] = summary(made, fitted, _model(default), course.setting.data) if made else None
+        made, former = ensemble(course.study, course.setting.data), _model(default)
+        found["ensemble"] = summary(made, fitted, former, course.setting.data) if made else None
+        found["gain_over_default"] = _gain(fitted, former, course.setting.data)
     if default is not None and best.number != default.number:
         found["verified"] = verify(course, best, default)
     course.study.write(summary=found)
     course.study.update(result=best.run.result | {"run": str(course.study.path)})
+
+
+def _searched_until(course: Course) -> float:
+    """When the search is to be over, with the trials that it lets come to their end."""
+    now = time.monotonic()
+    left = course.until - now
+    if math.isinf(left):
+        return left
+    kept = VERIFIED * left
+    return now + (left - kept if kept >= least_seconds(course.setting) else left) / (1 + GRACE)
 
 
 def _parts(course: Course) -> list[Data]:
@@ -73,6 +87,14 @@ def _model(trial: TrialRecord | None) -> Fitted | None:
     """What a trial kept, if it did."""
     kept = trial is not None and (trial.path / "model" / "model.json").exists()
     return load_model(trial.path / "model") if trial is not None and kept else None
+
+
+def _gain(best: Fitted, default: Fitted | None, data: Data) -> dict[str, Any] | None:
+    """What the best model gains over the default's on the test part, else on the validation part."""
+    part = data.test or data.validation
+    if default is None or part is None or data.shape.target.kind == "none":
+        return None
+    return gain(outputs_on(best, part), outputs_on(default, part), part, data).plain()
 
 
 def _keep_model(course: Course, best: TrialRecord) -> Fitted | None:

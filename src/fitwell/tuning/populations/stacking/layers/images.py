@@ -30,7 +30,7 @@ class StackedStandardize(nn.Module):
 
     def forward(self, x_KBCHW: Tensor) -> Tensor:
         """(x - mean) / std, channel by channel; shared pixels stay shared if the statistics are."""
-        return torch.addcmul(self.shift, x_KBCHW.to(self.scale.dtype), self.scale)
+        return x_KBCHW.to(self.scale.dtype).mul(self.scale).add_(self.shift)
 
     def ahead(self, x: Tensor) -> Tensor:
         """See ``chain.Direct``."""

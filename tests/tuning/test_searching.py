@@ -84,9 +84,9 @@ class Made:
 def made(plan: Callable[..., Plan], digits: Data, tmp_path: Path) -> Callable[..., Made]:
     """A fresh study of digits."""
 
-    def made(size: int = 3, killed_at: int = 0, data: Data = digits, **changes: Any) -> Made:
+    def made(size: int = 3, killed_at: int = 0, data: Data = digits, few: int = 32, **changes: Any) -> Made:
         decided = plan(data, **({"epochs": 2, "lr": 0.01} | changes))
-        setting = Setting(decided, data, size, few=size, workers=1, pace=0.0, reasons={})
+        setting = Setting(decided, data, size, few=few, workers=1, pace=0.0, reasons={})
         study = create_study(decided, "tune", "digits", tmp_path, **setting.document)
         return Made(study, setting, Seen(killed_at))
 
@@ -244,15 +244,15 @@ def test_of_every_proposal_it_is_told_how_it_ended(made: Callable[..., Made], sp
     assert all(score is None or score >= 0 for spy in spies for _, score in spy.told)
 
 
-@pytest.mark.parametrize("hands", [2, 20])
+@pytest.mark.parametrize(("few", "hands", "most"), [(32, 2, 12), (32, 20, 20), (3, 2, 3), (1, 2, 2)])
 def test_a_method_that_learns_has_few_at_work_but_no_core_is_idle(
-    hands: int, made: Any, monkeypatch: Any
+    few: int, hands: int, most: int, made: Any, monkeypatch: Any
 ) -> None:
     at_work, train = set[int](), Engine._train
     monkeypatch.setattr(Engine, "_train", lambda self: at_work.add(len(self.running)) or train(self))
     monkeypatch.setattr(Engine, "hands", hands)
-    made(32).search().whole("bayes", SPACE, 30)
-    assert max(at_work) == max(12, hands) + 1, "beside the plan itself"
+    made(32, few=few).search().whole("bayes", SPACE, 30)
+    assert max(at_work) == most + 1, "beside the plan itself"
 
 
 def test_what_fails_is_told_as_failed_and_the_rest_goes_on(

@@ -8,7 +8,8 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -24,7 +25,7 @@ from fitwell.tuning.populations.members import Member
 from fitwell.tuning.populations.population import Population
 from fitwell.tuning.populations.solo import Solo
 from fitwell.tuning.populations.team import Team
-from fitwell.tuning.trials import DEFAULT, Trial
+from fitwell.tuning.trials import DEFAULT, Row, Trial
 
 Given = Callable[..., list[Trial]]
 Run = Callable[..., dict[int, Trial]]
@@ -286,6 +287,23 @@ def test_no_more_trials_begin_than_are_through_when_others_are_to_begin(
     assert counts[:2] == [2, 6]
     assert len(done) == 6
     assert said == []
+
+
+@pytest.mark.parametrize(("members", "share"), [(1, 0.5), (2, 0.5), (4, 0.25)])
+def test_the_pace_is_that_of_all_workers(
+    members: int, share: float, study: Callable[[], StudyRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that trains alone has one of two cores: else it looked as if there were no time for another."""
+
+    def epoch() -> list[Row]:
+        time.sleep(0.2)
+        return []
+
+    monkeypatch.setattr(Engine, "_end_epoch", lambda *_: None)
+    engine = Engine(4, 2, Keeper(study(), models=False))
+    engine.team = cast(Team, SimpleNamespace(members=[None] * members, epoch=epoch, dismiss=list))
+    engine._train()
+    assert 0.2 * share <= engine.pace < 0.35 * share
 
 
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)])

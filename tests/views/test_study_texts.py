@@ -41,7 +41,10 @@ def test_nothing_better_than_the_default_is_said(tmp_path):
     told = "the best was not tried on fresh seeds, for there was no time: "
     assert texts.sure_text(study) == f"{told}its score may be luck"
     study.write(summary={"gain_over_default": {"mean": -0.3, "low": -0.4, "high": -0.2, "count": 90}})
-    assert texts.sure_text(study) == f"{told}this one model is worse by 0.3 (95 % interval 0.2 to 0.4)"
+    assert (
+        texts.sure_text(study)
+        == f"{told}against the plan as it was this one model is worse by 0.3 (95 % interval of the gain -0.4 to -0.2)"
+    )
 
 
 def test_a_difference_is_judged_by_its_own_metric(tmp_path):
@@ -61,11 +64,11 @@ def test_an_ensemble_that_gains_nothing_is_no_better(tmp_path):
     over = {"mean": 0.02, "low": 0.01, "high": 0.03, "count": 90}
     study.write(summary={"ensemble": ensemble | {"gain_over_default": over}})
     assert texts.ensemble_text(study).endswith(
-        "no better than the best alone; against the plan as it was better by 0.02 (95 % interval 0.01 to 0.03)"
+        "; against the plan as it was better by 0.02 (95 % interval of the gain 0.01 to 0.03)"
     )
     study.write(summary={"ensemble": ensemble | {"gain_over_default": over | {"low": -0.01}}})
     assert texts.ensemble_text(study).endswith(
-        "; against the plan as it was not clearly better: the difference is 0.02 (95 % interval -0.01 to 0.03)"
+        "; against the plan as it was better by 0.02, which may be chance (95 % interval of the gain -0.01 to 0.03)"
     )
     study.write(summary={"ensemble": {"members": [1], "metrics": None, "gain": None}})
     assert texts.ensemble_text(study) == "1 trial together (1) have accuracy of no figure"

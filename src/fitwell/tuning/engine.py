@@ -119,7 +119,8 @@ class Engine:
         """An epoch of the team."""
         start = time.monotonic()
         self._end_epoch(self.team.members, self.team.epoch())
-        taken = (time.monotonic() - start) / len(self.team.members)
+        # Of an epoch with all workers at work: fewer members than workers leave some idle.
+        taken = (time.monotonic() - start) / max(len(self.team.members), self.workers)
         self.pace = (self.pace + taken) / 2 if self.measured else taken
         self.measured = True
 

@@ -245,7 +245,11 @@ def sure_text(study: StudyRecord) -> str:
         if study.state == "running" or study.kind != "tune" or best is None or default is None:
             return ""
         over = interval(study.summary.get("gain_over_default"))
-        found = "its score may be luck" if over is None else f"this one model is {_compared(True, over)}"
+        found = (
+            f"against the plan as it was this one model is {_gained(over)}"
+            if over
+            else "its score may be luck"
+        )
         return f"the best was not tried on fresh seeds, for there was no time: {found}"
     seeds = len(verified.get("seeds") or [])
     means = f"{spread(verified.get('best') or [])} against {spread(verified.get('default') or [])}"
@@ -268,6 +272,14 @@ def _compared(higher: bool, difference: Interval | None) -> str:
     low, high = sorted((abs(difference.low), abs(difference.high)))
     ends = f"95 % interval {number(low, 2)} to {number(high, 2)}"
     return f"{word} by {number(abs(difference.mean), 2)} ({ends})"
+
+
+def _gained(over: Interval) -> str:
+    """What a model gains over another on the same held-out samples."""
+    word = f"better by {number(over.mean, 2)}" if over.mean > 0 else f"worse by {number(-over.mean, 2)}"
+    chance = ", which may be chance" if over.low <= 0 <= over.high else ""
+    ends = f"95 % interval of the gain {number(over.low, 2)} to {number(over.high, 2)}"
+    return f"{word if over.mean else 'as good'}{chance} ({ends})"
 
 
 def spread(values: Sequence[Any]) -> str:
@@ -303,7 +315,7 @@ def ensemble_text(study: StudyRecord) -> str:
     else:
         compared = f": better than {than} by {number(gain, 2)}" if gain > 0 else f": no better than {than}"
     if (over := interval(ensemble.get("gain_over_default"))) is not None:
-        compared += f"; against the plan as it was {_compared(True, over)}"
+        compared += f"; against the plan as it was {_gained(over)}"
     who = f"{counted(len(members), 'trial')} together ({', '.join(map(str, members))})"
     return f"{who} have {name} {', '.join(figures) or 'of no figure'}{compared}"
 

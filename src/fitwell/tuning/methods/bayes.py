@@ -3,8 +3,8 @@
 The tree-structured Parzen estimator (Bergstra et al. 2011, section 4; all settings together as in Falkner et al. 2018),
 by Optuna. Of trials that have not been trained to their end those that have come further rank before the others, for
 they were better where those were given up. Points of which nothing is known yet count as bad, so that a batch spreads
-out.
-Options that have a size, as widths have, are places in their order: what is found of 128 units says something of 256.
+out. Options that have a size, as widths have, are places in their order: what is found of 128 units says something of
+256.
 """
 
 from __future__ import annotations
@@ -160,24 +160,22 @@ def _stored(dimension: Dimension, value: Any) -> Any:
 def _by_size(choice: Choice) -> list[Any]:
     """The options from small to large, if they are numbers or lists of numbers; else none.
 
-    >>> _by_size(Choice([(256,), (64, 64), 64]))
-    [64, (64, 64), (256,)]
+    >>> _by_size(Choice([(256,), (64, 64), 64, ()]))
+    [(), 64, (64, 64), (256,)]
     >>> _by_size(Choice(["relu", "tanh"]))
     []
     """
-    sizes = {place: _numbers(option) for place, option in enumerate(choice.options)}
-    if len(sizes) < 2 or not all(sizes.values()):
+    if len(choice.options) < 2 or not all(map(_sized, choice.options)):
         return []
-    return [
-        choice.options[place]
-        for place in sorted(sizes, key=lambda place: (sum(sizes[place]), len(sizes[place])))
-    ]
+    return sorted(choice.options, key=lambda option: (sum(_widths(option)), len(_widths(option))))
 
 
-def _numbers(option: Any) -> tuple[float, ...]:
-    """A number or a list of numbers as a tuple; else an empty one."""
-    each = option if isinstance(option, tuple) else (option,)
-    return each if all(isinstance(one, int | float) and not isinstance(one, bool) for one in each) else ()
+def _sized(option: Any) -> bool:
+    return all(isinstance(one, int | float) and not isinstance(one, bool) for one in _widths(option))
+
+
+def _widths(option: Any) -> tuple[Any, ...]:
+    return option if isinstance(option, tuple) else (option,)
 
 
 @contextmanager

@@ -75,6 +75,11 @@ class TrialRecord:
         """The plan that was trained."""
         return self.run.plan
 
+    @property
+    def has_model(self) -> bool:
+        """Whether its model was kept."""
+        return (self.path / "model" / "model.json").exists()
+
 
 class StudyRecord(Run):
     """A study that was recorded, as it is now: a trial is read again when it has changed.

@@ -125,6 +125,7 @@ def test_without_two_models_there_is_none(study: StudyRecord, digits: Data, tmp_
     copied = StudyRecord(shutil.copytree(study.path, tmp_path / "study"))
     for one in copied.ranked()[1:]:
         shutil.rmtree(one.path / "model")
+    assert [one.has_model for one in copied.ranked()] == [True, False, False, False]
     assert ensemble(copied, digits) is None
 
 

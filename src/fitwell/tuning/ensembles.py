@@ -88,8 +88,7 @@ def recorded(study: StudyRecord) -> Ensemble | None:
 
 
 def _candidates(study: StudyRecord) -> list[TrialRecord]:
-    with_model = [one for one in study.ranked() if (one.path / "model" / "model.json").exists()]
-    return with_model[:CANDIDATES]
+    return [one for one in study.ranked() if one.has_model][:CANDIDATES]
 
 
 def summary(made: Ensemble, best: Fitted, default: Fitted | None, data: Data) -> dict[str, Any]:

@@ -63,15 +63,16 @@ def choose(outputs: Sequence[Tensor], y: Tensor, target: Target, size: int) -> l
         raise PlanError(f"an ensemble of {size} members is asked for", "at least 1", "ask for 5 members")
     outputs_MNK = _members(outputs)
     losses_MN = losses(outputs_MNK, y, target)
-    finite = outputs_MNK.isfinite().flatten(1).all(1) & losses_MN.isfinite().all(1)
-    means = losses_MN.mean(1).masked_fill(~finite, math.inf).tolist()
+    losses_MN[~outputs_MNK.isfinite().flatten(1).all(1)] = math.inf
+    means = losses_MN.mean(1).tolist()
     ranked = sorted(range(len(means)), key=means.__getitem__)
     if not math.isfinite(means[ranked[0]]):
         raise PlanError("no candidate has finite outputs", "a model that did not diverge", "leave them out")
     worse_MN = losses_MN - losses_MN[ranked[0]]
     error_M = worse_MN.std(1, correction=0) / math.sqrt(worse_MN.shape[1])
+    # Of a member that is not finite the error is no number, and nothing is below that.
     near = (worse_MN.mean(1) <= CLEARLY * error_M).tolist()
-    return [place for place in ranked if near[place] and math.isfinite(means[place])][:size]
+    return [place for place in ranked if near[place]][:size]
 
 
 def _members(outputs: Sequence[Tensor]) -> Tensor:

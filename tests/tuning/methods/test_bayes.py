@@ -146,4 +146,6 @@ def test_options_of_a_size_are_searched_beside_those_that_were_good():
         return [values["hidden"] for values in searcher.ask(8)]
 
     found = [hidden for seed in range(8) for hidden in asked(seed)]
-    assert found.count((256, 256)) > len(found) / 6  # more often than an even proposal
+    assert (
+        found.count((256, 256)) > len(found) / 4
+    )  # an even proposal is one of six; without an order it was one of seven

@@ -56,7 +56,8 @@ def conduct(course: Course) -> None:
     if fitted is not None:
         made, former = ensemble(course.study, course.setting.data), _model(default)
         found["ensemble"] = summary(made, fitted, former, course.setting.data) if made else None
-        found["gain_over_default"] = _gain(fitted, former, course.setting.data)
+        if former is not None and best.number != found["default"]:
+            found["gain_over_default"] = _gain(fitted, former, course.setting.data)
     if default is not None and best.number != default.number:
         found["verified"] = verify(course, best, default)
     course.study.write(summary=found)
@@ -85,14 +86,13 @@ def _parts(course: Course) -> list[Data]:
 
 def _model(trial: TrialRecord | None) -> Fitted | None:
     """What a trial kept, if it did."""
-    kept = trial is not None and (trial.path / "model" / "model.json").exists()
-    return load_model(trial.path / "model") if trial is not None and kept else None
+    return load_model(trial.path / "model") if trial is not None and trial.has_model else None
 
 
-def _gain(best: Fitted, default: Fitted | None, data: Data) -> dict[str, Any] | None:
+def _gain(best: Fitted, default: Fitted, data: Data) -> dict[str, Any] | None:
     """What the best model gains over the default's on the test part, else on the validation part."""
     part = data.test or data.validation
-    if default is None or part is None or data.shape.target.kind == "none":
+    if part is None or data.shape.target.kind == "none":
         return None
     return gain(outputs_on(best, part), outputs_on(default, part), part, data).plain()
 
